@@ -1,0 +1,31 @@
+.PHONY: quick test benchmark check clean
+
+VENV := .venv
+BENCH := $(VENV)/bin/bench
+INSTALLED := $(VENV)/.installed
+
+# Sets up .venv, measures the quick matrix on this machine, prints its tables. The second time there is nothing left to measure.
+quick: $(INSTALLED)
+	$(BENCH) run --matrix quick --results results/local --resume
+
+test: $(INSTALLED)
+	$(VENV)/bin/python -m pytest
+
+# The project's own speed: figures for docs/performance.md.
+benchmark: $(INSTALLED)
+	$(VENV)/bin/python -m pytest tests/performance --benchmark-only -s
+
+check: $(INSTALLED)
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy --strict bench
+	$(BENCH) report --check
+
+$(INSTALLED): pyproject.toml constraints.txt
+	python3 -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet uv
+	$(VENV)/bin/uv pip install --quiet --python $(VENV)/bin/python --constraint constraints.txt --editable '.[all,dev]'
+	touch $(INSTALLED)
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info

@@ -1,0 +1,175 @@
+"""The command line: parses, then calls one function a command."""
+
+import contextlib
+import re
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from bench.errors import UsageError, unknown
+
+app = typer.Typer(
+    name="bench",
+    help="Measure image-classification models: architectures × frameworks × precisions, in one table.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # Help drawn by rich takes 0.2 s longer.
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+INTERRUPTED = 130
+KINDS = ("models", "datasets", "frameworks", "precisions", "matrices")
+
+Axis = typer.Option(metavar="LIST", help="narrow the matrix: names or globs, comma-separated")
+
+
+def main() -> None:
+    """Run the command line; a person's mistake is one message and status 2, an interrupt is status 130."""
+    try:
+        app()
+    except UsageError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+@app.command()
+def run(
+    matrix: Annotated[str, typer.Option(help="smoke, quick, full, or the path of a TOML file")] = "smoke",
+    architectures: Annotated[str | None, Axis] = None,
+    frameworks: Annotated[str | None, Axis] = None,
+    precisions: Annotated[str | None, Axis] = None,
+    executions: Annotated[str | None, Axis] = None,
+    batch_sizes: Annotated[str | None, Axis] = None,
+    image_sizes: Annotated[str | None, Axis] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="a data set, or folder:PATH"),
+    ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(metavar="LIST", help="random, pretrained, or a file"),
+    ] = None,
+    recipes: Annotated[str | None, Axis] = None,
+    measurements: Annotated[str | None, Axis] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …")] = "auto",
+    results: Annotated[Path, typer.Option(help="the folder that takes the results file")] = Path("results"),
+    resume: Annotated[bool, typer.Option("--resume", help="go on with the newest run of this matrix")] = False,
+    time_budget: Annotated[
+        str | None, typer.Option(metavar="TIME", help="start nothing that ends later: 90s, 10m, 2h")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="print the cells and an estimate, measure nothing")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="of the order, the weights and the training")] = 0,
+    isolation: Annotated[
+        str, typer.Option(help="fork: from a server that has imported; spawn: a fresh interpreter")
+    ] = "fork",
+) -> None:
+    """Measure a matrix, write its results, print its tables."""
+    from bench.run.command import Options, dry, measure
+
+    if isolation not in ("fork", "spawn"):
+        raise unknown("isolation", isolation, ("fork", "spawn"))
+    axes = {
+        "architectures": architectures,
+        "frameworks": frameworks,
+        "precisions": precisions,
+        "executions": executions,
+        "batch_sizes": batch_sizes,
+        "image_sizes": image_sizes,
+        "datasets": dataset,
+        "weights": weights,
+        "recipes": recipes,
+        "measurements": measurements,
+    }
+    options = Options(
+        matrix=matrix,
+        axes={axis: text for axis, text in axes.items() if text is not None},
+        device=device,
+        results=results,
+        resume=resume,
+        time_budget_seconds=None if time_budget is None else _seconds(time_budget),
+        seed=seed,
+        isolation="fork" if isolation == "fork" else "spawn",
+    )
+    if dry_run:
+        dry(options)
+        return
+    with _signals_interrupt():
+        try:
+            sys.exit(measure(options))
+        except KeyboardInterrupt:
+            sys.exit(INTERRUPTED)
+
+
+@app.command()
+def report(
+    results: Annotated[Path, typer.Option(help="a folder of results, or one file")] = Path("results"),
+    readme: Annotated[Path, typer.Option(help="the file with the markers")] = Path("README.md"),
+    check: Annotated[bool, typer.Option("--check", help="change nothing; exit 1 with a diff when they differ")] = False,
+) -> None:
+    """Write the tables of the results into the README, or check that they stand there."""
+    from bench.records.store import latest, read
+    from bench.report.readme import difference, write
+
+    records = latest(read(results))
+    if not records:
+        raise UsageError(f"{results}: no results; measure something first: bench run --matrix smoke")
+    if check:
+        found = difference(readme, records)
+        print(found or f"{readme} says what {results} says", end="" if found else "\n")
+        sys.exit(1 if found else 0)
+    print(f"{readme}: {'rewritten' if write(readme, records) else 'unchanged'}")
+
+
+@app.command("list")
+def list_(kind: Annotated[str, typer.Argument(metavar="|".join(KINDS))]) -> None:
+    """List what can be named: models, datasets, frameworks, precisions, matrices."""
+    from bench.report.listing import LISTINGS
+
+    if kind not in LISTINGS:
+        raise unknown("list", kind, LISTINGS)
+    _print(LISTINGS[kind]())
+
+
+@app.command()
+def doctor() -> None:
+    """Say what this machine can measure, and what to install for the rest."""
+    from bench.report.doctor import findings
+
+    for table in findings():
+        _print(table)
+
+
+def _print(table: object) -> None:
+    from bench.report.table import Table, show
+
+    assert isinstance(table, Table)
+    show(table)
+
+
+def _seconds(text: str) -> float:
+    """Return a time such as 90s, 10m or 2h in seconds; a bare number is seconds."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|m|h|)", text.strip())
+    if not found:
+        raise UsageError(f"--time-budget {text!r} is no time; write 90s, 10m or 2h")
+    return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
+
+
+@contextlib.contextmanager
+def _signals_interrupt() -> Iterator[None]:
+    """Make a termination or a closed terminal the same clean stop as Ctrl-C."""
+
+    def interrupt(number: int, frame: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    previous = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

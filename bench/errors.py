@@ -1,0 +1,59 @@
+"""Every exception that `bench` raises on purpose.
+
+BenchError
+├── UsageError      the person can mend it: a name, a key, a file; the command line prints it and exits with 2
+└── JobError        one measurement has no figures; its class is the status of the row
+    ├── Unsupported     it does not exist: this model in that framework, this precision on that device
+    ├── Unavailable     something is missing: the message says what to install or where to put which file
+    ├── OutOfMemory     the device or the machine has not enough memory
+    ├── Diverged        the loss is not finite or does not fall
+    └── Disagrees       an exported artifact answers differently from its source
+"""
+
+import difflib
+from collections.abc import Iterable
+from typing import Literal
+
+Status = Literal["ok", "unsupported", "unavailable", "out_of_memory", "timeout", "diverged", "failed"]
+
+
+class BenchError(Exception):
+    """The root of what `bench` raises on purpose."""
+
+
+class UsageError(BenchError):
+    """A mistake that the person at the keyboard can mend."""
+
+
+class JobError(BenchError):
+    """A measurement ended without figures; `status` is what its row says."""
+
+    status: Status = "failed"
+
+
+class Unsupported(JobError):
+    status = "unsupported"
+
+
+class Unavailable(JobError):
+    status = "unavailable"
+
+
+class OutOfMemory(JobError):
+    status = "out_of_memory"
+
+
+class Diverged(JobError):
+    status = "diverged"
+
+
+class Disagrees(JobError):
+    """An artifact that answers differently has failed."""
+
+
+def unknown(kind: str, name: str, known: Iterable[str], hint: str = "") -> UsageError:
+    """Return the error for a name that does not exist, with the closest spelling there is."""
+    known = sorted(known)
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    advice = f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(known) or 'none'}"
+    return UsageError(f"unknown {kind} {name!r}: {advice}{' ' + hint if hint else ''}")

@@ -1,0 +1,100 @@
+"""What one export costs: written, loaded and asked, in the order a user would, and held against its source."""
+
+import importlib
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol, TypeVar, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.data.dataset import Split
+from bench.errors import Disagrees, Unsupported
+from bench.export import FORMATS
+from bench.measure.context import Context
+from bench.measure.timing import rotating, time_requests
+from bench.records.record import Export
+
+T = TypeVar("T")
+Floats = NDArray[np.float32]
+Run = Callable[[Floats], Floats]
+WARMUP_REQUESTS = 10
+# Sums taken in another order differ by about 1e-7 of a value; through 50 layers that grows to some 1e-5 of the largest logit.
+TOLERANCE = 1e-3
+
+
+class Format(Protocol):
+    """A file of this folder.
+
+    RUNTIME names what loads the artifact. EXPORTERS maps the kind of a source to `export(model, example, artifact)`,
+    which returns the method it used. `load(artifact, threads)` returns a function from normalised pixels to logits.
+    """
+
+    RUNTIME: str
+    EXPORTERS: dict[str, Callable[[Any, Any, Path], str]]
+    load: Callable[[Path, int], Run]
+
+
+def measure(context: Context) -> Export:
+    """Export, load and time one format; raise `Disagrees` before any latency where it answers unlike its source."""
+    name = context.job.measurement.partition(":")[2]
+    chosen = cast(Format, importlib.import_module(FORMATS[name]))
+    protocol, threads = context.job.protocol, context.threads
+    source = context.trial.source()
+    if source.kind not in chosen.EXPORTERS:
+        raise Unsupported(f"{name} cannot be made from a {source.kind} model")
+    export = chosen.EXPORTERS[source.kind]
+    test = context.dataset.test
+    compared = np.arange(min(len(test), protocol.compared_images))
+    sample = Split(test.batch(compared), test.labels[compared])
+    pixels = context.trial.normalise(sample.images)
+    with tempfile.TemporaryDirectory() as folder:
+        artifact = Path(folder) / f"model.{name}"
+        method, export_seconds = _timed(lambda: export(source.model, source.example, artifact))
+        run, load_seconds = _timed(lambda: chosen.load(artifact, threads))
+        first, first_seconds = _timed(lambda: run(pixels[:1]))
+        found = np.concatenate([first, *(run(pixels[i : i + 1]) for i in range(1, len(pixels)))])
+        absolute, relative, top1 = agreement(context.trial.logits(sample), found)
+        if not relative <= TOLERANCE:
+            raise Disagrees(
+                f"{name} differs from its source by {relative:.2g} of the largest logit, over {TOLERANCE:g}"
+            )
+        return Export(
+            export_seconds=export_seconds,
+            artifact_bytes=artifact.stat().st_size,
+            load_seconds=load_seconds,
+            first_inference_seconds=first_seconds,
+            latency_seconds=_latency(run, pixels, protocol.latency_requests, protocol.latency_seconds),
+            threads=threads,
+            compared_images=len(compared),
+            maximum_absolute_error=absolute,
+            maximum_relative_error=relative,
+            top1_agreement=top1,
+            runtime=chosen.RUNTIME,
+            method=method,
+        )
+
+
+def agreement(expected: Floats, found: Floats) -> tuple[float, float, float]:
+    """Return the largest absolute error, the same over the largest absolute expected logit, and the share of equal top-1."""
+    absolute = float(np.max(np.abs(expected - found)))
+    equal = float(np.mean(expected.argmax(axis=1) == found.argmax(axis=1)))
+    return absolute, absolute / float(np.max(np.abs(expected))), equal
+
+
+def _latency(run: Run, pixels: Floats, requests: int, seconds: float) -> tuple[float, ...]:
+    step = rotating([pixels[i : i + 1] for i in range(min(8, len(pixels)))], run)
+    time_requests(step, _answered, requests=WARMUP_REQUESTS, seconds=seconds)
+    return time_requests(step, _answered, requests=requests, seconds=seconds)
+
+
+def _answered() -> None:
+    """A runtime returns logits in host memory: nothing is left to wait for."""
+
+
+def _timed(action: Callable[[], T]) -> tuple[T, float]:
+    begun = time.perf_counter()
+    result = action()
+    return result, time.perf_counter() - begun

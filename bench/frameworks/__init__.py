@@ -1,0 +1,111 @@
+"""What is measured: a literal table of frameworks. Nothing here imports one of them."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+
+import msgspec
+
+
+class Framework(msgspec.Struct, frozen=True, kw_only=True):
+    """One framework, as data.
+
+    build: 'module:function' that makes a Trial. catalogue: 'module:function' that lists the models it has, or None.
+    packages: what must be installed, by import name. install: what to type when it is not.
+    preload: what the fork server imports. environment: variables set before the interpreter starts.
+    precisions: what each kind of device can do. out_of_memory: patterns of the exceptions that mean it, searched for in
+    'module.Class: message'. any_architecture: whether it takes every architecture without being named on its card.
+    """
+
+    build: str
+    catalogue: str | None
+    packages: tuple[str, ...]
+    install: str
+    preload: tuple[str, ...]
+    environment: dict[str, str]
+    precisions: dict[str, tuple[str, ...]]
+    out_of_memory: tuple[str, ...] = (r"^builtins\.MemoryError",)
+    any_architecture: bool = False
+
+
+_PYTORCH_PRECISIONS = {
+    "cpu": ("fp32", "amp-fp16", "amp-bf16", "bf16"),
+    "cuda": ("fp32", "tf32", "amp-fp16", "amp-bf16", "bf16"),
+}
+_PYTORCH_OUT_OF_MEMORY = (
+    r"^builtins\.MemoryError",
+    r"^torch\.OutOfMemoryError",
+    r"DefaultCPUAllocator: (can't allocate memory|not enough memory)",
+    r"std::bad_alloc",
+    r"CUDA out of memory",
+    r"could not create a memory object",
+)
+# One set for torchvision and timm, so that one fork server serves both.
+_PYTORCH_PRELOAD = (
+    "torch",
+    "torchvision",
+    "timm",
+    "sklearn.datasets",
+    "PIL.Image",
+    "torch._dynamo",
+    "sklearn.model_selection",
+    "bench.frameworks.pytorch",
+    "bench.run.worker",
+)
+# OpenBLAS, which only NumPy uses here, would start a pool of threads in the server that is forked from.
+_PYTORCH_ENVIRONMENT = {
+    "PYTORCH_NVML_BASED_CUDA_CHECK": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+}
+
+FRAMEWORKS: dict[str, Framework] = {
+    "torchvision": Framework(
+        build="bench.frameworks.torchvision:build",
+        catalogue="bench.frameworks.torchvision:catalogue",
+        packages=("torch", "torchvision", "sklearn"),
+        install="pip install 'imagebench[torch]'",
+        preload=_PYTORCH_PRELOAD,
+        environment=_PYTORCH_ENVIRONMENT,
+        precisions=_PYTORCH_PRECISIONS,
+        out_of_memory=_PYTORCH_OUT_OF_MEMORY,
+    ),
+    "timm": Framework(
+        build="bench.frameworks.timm:build",
+        catalogue="bench.frameworks.timm:catalogue",
+        packages=("torch", "timm", "sklearn"),
+        install="pip install 'imagebench[torch]'",
+        preload=_PYTORCH_PRELOAD,
+        environment=_PYTORCH_ENVIRONMENT,
+        precisions=_PYTORCH_PRECISIONS,
+        out_of_memory=_PYTORCH_OUT_OF_MEMORY,
+    ),
+    "fake": Framework(
+        build="bench.frameworks.fake:build",
+        catalogue="bench.frameworks.fake:catalogue",
+        packages=("numpy", "sklearn", "PIL"),
+        install="pip install numpy scikit-learn pillow",
+        preload=("numpy", "sklearn.datasets", "sklearn.model_selection", "PIL.Image", "bench.run.worker"),
+        environment={"OPENBLAS_NUM_THREADS": "1"},
+        precisions={"cpu": ("fp32",)},
+        any_architecture=True,
+    ),
+}
+
+
+def missing_packages(framework: str) -> tuple[str, ...]:
+    """Return the packages that a framework needs and this interpreter does not find, without importing any."""
+    return tuple(name for name in FRAMEWORKS[framework].packages if importlib.util.find_spec(name) is None)
+
+
+def catalogue(framework: str) -> list[str] | None:
+    """Return the names of every model a framework has, asked in a process of its own; None where it cannot say."""
+    entry = FRAMEWORKS[framework].catalogue
+    if entry is None or missing_packages(framework):
+        return None
+    module, _, function = entry.partition(":")
+    code = f"import importlib, json; names = importlib.import_module({module!r}).{function}(); print(); print(json.dumps(names))"
+    asked = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    names: list[str] = json.loads(asked.stdout.splitlines()[-1])
+    return names

@@ -1,0 +1,198 @@
+"""What torchvision and timm share: the trial around a torch module. Only building the module differs."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch._dynamo.utils import calculate_time_spent
+from torch.utils.flop_counter import FlopCounterMode
+
+from bench.data.dataset import Split
+from bench.errors import Unavailable, Unsupported
+from bench.frameworks import pytorch_fit
+from bench.frameworks.pytorch_loader import batches, worker_count
+from bench.frameworks.pytorch_weights import Weights
+from bench.frameworks.trial import Epoch, Floats, Images, Labels, PeakMemory, Request, Source
+
+Batch = tuple[Tensor, Tensor]
+_AUTOCAST = {"amp-fp16": torch.float16, "amp-bf16": torch.bfloat16}
+
+
+class TorchTrial:
+    """A torch module at one precision on one device, with its optimizer."""
+
+    def __init__(self, module: nn.Module, request: Request, weights: Weights) -> None:
+        cell, recipe = request.cell, request.recipe
+        self.request = request
+        self.device = torch.device(cell.device)
+        self.dtype = torch.bfloat16 if cell.precision == "bf16" else torch.float32
+        if recipe.batch_norm_momentum is not None:
+            pytorch_fit.set_batch_norm_momentum(module, recipe.batch_norm_momentum)
+        self.module = module.to(self.device, self.dtype).to(memory_format=torch.channels_last)
+        self.forward: Callable[[Tensor], Tensor] = self.module
+        if cell.execution == "compiled":
+            self.forward = torch.compile(self.module, dynamic=False)
+        self.criterion = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
+        self.optimizer = pytorch_fit.optimizer(self.module, recipe)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=cell.precision == "amp-fp16")
+        self.skipped = torch.zeros((), device=self.device)
+        self.mean = torch.tensor(weights.mean, device=self.device).view(1, 3, 1, 1) * 255
+        self.std = torch.tensor(weights.std, device=self.device).view(1, 3, 1, 1) * 255
+        self.weights = weights
+
+    def in_force(self) -> dict[str, str | int | float | bool | None]:
+        return {
+            "weights": self.weights.name,
+            "weights_left_out": self.weights.left_out or None,
+            "tf32_matmul": torch.backends.cuda.matmul.allow_tf32,
+            "tf32_convolution": torch.backends.cudnn.allow_tf32,
+            "autocast": {"amp-fp16": "float16", "amp-bf16": "bfloat16"}.get(self.request.cell.precision),
+            "parameter_type": str(next(self.module.parameters()).dtype).removeprefix("torch."),
+            "loss_scaling": self.scaler.is_enabled(),
+            "layout": "channels_last",
+            "threads": torch.get_num_threads(),
+            "optimizer": type(self.optimizer).__name__,
+            "optimizer_fused": bool(self.optimizer.defaults["fused"]),
+            "compiled": self.forward is not self.module,
+        }
+
+    def parameters(self) -> int:
+        return sum(parameter.numel() for parameter in self.module.parameters())
+
+    def flops(self) -> int | None:
+        size = self.request.cell.image_size
+        images, _ = self.place(np.zeros((1, size, size, 3), np.uint8), np.zeros(1, np.int64))
+        self._set_training(False)
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            self.module(images)
+        return int(counter.get_total_flops())
+
+    def place(self, images: Images, labels: Labels) -> Batch:
+        return self._place(torch.from_numpy(images), torch.from_numpy(labels))
+
+    def train_step(self, batch: Batch) -> Tensor:
+        self._set_training(True)
+        images, labels = batch
+        with self._autocast():
+            loss: Tensor = self.criterion(self.forward(images), labels)
+        self.scaler.scale(loss).backward()
+        self.scaler.step(self.optimizer)
+        if self.scaler.is_enabled():
+            # The scaler has no public count of what it skipped; reading its scale would synchronise every step.
+            for found in self.scaler._found_inf_per_device(self.optimizer).values():
+                self.skipped += found
+        self.scaler.update()
+        self.optimizer.zero_grad(set_to_none=True)
+        return loss.detach()
+
+    def loss(self, handle: Tensor) -> float:
+        return float(handle)
+
+    def predict(self, batch: Batch) -> Tensor:
+        self._set_training(False)
+        with torch.inference_mode(), self._autocast():
+            return self.forward(batch[0])
+
+    def logits(self, split: Split) -> Floats:
+        size = self.batch_size
+        found = []
+        for images, labels in batches(split, size, workers=worker_count(split, self.request.recipe), pinned=self._cuda):
+            count = len(labels)
+            if count < size:  # Filled up: another shape would make a compiled model compile once more.
+                images = torch.cat([images, images[-1:].expand(size - count, -1, -1, -1)])
+                labels = torch.cat([labels, labels[-1:].expand(size - count)])
+            found.append(self.predict(self._place(images, labels))[:count].float().cpu())
+        return torch.cat(found).numpy()
+
+    def synchronize(self) -> None:
+        if self._cuda:
+            torch.cuda.synchronize(self.device)
+
+    def loader(self, split: Split, seed: int) -> Iterator[Batch]:
+        recipe = self.request.recipe
+        for images, labels in batches(
+            split,
+            self.batch_size,
+            workers=worker_count(split, recipe),
+            pinned=self._cuda,
+            shuffle_seed=seed,
+            crop_padding=recipe.crop_padding,
+        ):
+            yield self._place(images, labels)
+
+    def fit(self, training: Split, validation: Split, epoch_done: Callable[[Epoch], None]) -> None:
+        pytorch_fit.fit(self, training, validation, epoch_done)
+
+    def skipped_steps(self) -> int | None:
+        return int(self.skipped) if self.scaler.is_enabled() else None
+
+    def compile_seconds(self) -> float | None:
+        return calculate_time_spent()["total_wall_time"] if self.forward is not self.module else None
+
+    def source(self) -> Source:
+        cell = self.request.cell
+        if cell.precision != "fp32" or cell.execution != "eager":
+            raise Unsupported(f"exports are made from fp32 eager models, not from {cell.precision} {cell.execution}")
+        self._set_training(False)
+        size = cell.image_size
+        example = torch.zeros(2, 3, size, size, device=self.device).contiguous(memory_format=torch.channels_last)
+        return Source(kind="torch", model=self.module, example=example)
+
+    def normalise(self, images: Images) -> Floats:
+        placed, _ = self.place(images, np.zeros(len(images), np.int64))
+        return placed.float().cpu().contiguous().numpy()
+
+    def reset_peak_memory(self) -> None:
+        if self._cuda:
+            torch.cuda.reset_peak_memory_stats(self.device)
+
+    def peak_memory(self) -> PeakMemory:
+        if not self._cuda:
+            return PeakMemory(allocated_bytes=None, reserved_bytes=None)
+        return PeakMemory(
+            allocated_bytes=torch.cuda.max_memory_allocated(self.device),
+            reserved_bytes=torch.cuda.max_memory_reserved(self.device),
+        )
+
+    @property
+    def batch_size(self) -> int:
+        size = self.request.cell.batch_size
+        assert isinstance(size, int), "the runner resolves an automatic batch size before a trial is built"
+        return size
+
+    @property
+    def _cuda(self) -> bool:
+        return self.device.type == "cuda"
+
+    def _set_training(self, training: bool) -> None:
+        if self.module.training is not training:  # Setting it walks every layer, which a small model would feel.
+            self.module.train(training)
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        dtype = _AUTOCAST.get(self.request.cell.precision)
+        return torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None)
+
+    def _place(self, images: Tensor, labels: Tensor) -> Batch:
+        pixels = images.to(self.device, non_blocking=True).permute(0, 3, 1, 2)
+        normalised = ((pixels - self.mean) / self.std).to(self.dtype, memory_format=torch.channels_last)
+        return normalised, labels.to(self.device, non_blocking=True)
+
+
+def prepare(request: Request) -> None:
+    """Set what is global in torch: seed, threads, cuDNN's choice of algorithms, and TF32 on or off everywhere."""
+    cell = request.cell
+    if cell.device.startswith("cuda"):
+        if not torch.cuda.is_available():
+            raise Unavailable("torch sees no CUDA device; run on another with --device cpu")
+        if cell.precision in ("tf32", "bf16", "amp-bf16") and torch.cuda.get_device_capability(cell.device) < (8, 0):
+            name = torch.cuda.get_device_name(cell.device)
+            raise Unsupported(f"{cell.precision} needs compute capability 8.0 or newer, which {name} has not")
+    torch.manual_seed(request.seed)
+    torch.set_num_threads(request.threads)
+    torch.backends.cudnn.benchmark = True
+    # Not the newer `fp32_precision`: torch's own exporter still asks the older flags, and raises when only the newer are set.
+    torch.backends.cuda.matmul.allow_tf32 = cell.precision == "tf32"
+    torch.backends.cudnn.allow_tf32 = cell.precision == "tf32"

@@ -1,0 +1,95 @@
+"""Weights for a torch module: a head for another number of classes, and checkpoint files."""
+
+import urllib.error
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import torch
+from torch import Tensor, nn
+
+from bench.errors import JobError, Unavailable
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+_WRAPPERS = ("state_dict", "model", "model_state_dict")
+
+
+class Weights(msgspec.Struct, frozen=True, kw_only=True):
+    """The weights a module holds, which tensors of theirs were left out, and the normalisation they expect.
+
+    `mean` and `std` are per channel, of pixels in [0, 1]; without weights, ImageNet's, so that all models see the same.
+    """
+
+    name: str
+    left_out: str = ""
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
+
+
+def head_name(module: nn.Module) -> str:
+    """Return the name of the classifier: the last linear layer, in the order of registration."""
+    names: list[str] = [name for name, layer in module.named_modules() if isinstance(layer, nn.Linear)]
+    return names[-1]
+
+
+def replace_head(module: nn.Module, classes: int) -> None:
+    """Put a new classifier in the place of one for another number of classes."""
+    name = head_name(module)
+    old = module.get_submodule(name)
+    assert isinstance(old, nn.Linear)
+    if old.out_features != classes:
+        module.set_submodule(name, nn.Linear(old.in_features, classes, bias=old.bias is not None))
+
+
+def load_checkpoint(module: nn.Module, file: Path) -> str:
+    """Load a safetensors file or a torch file of tensors alone; return the names of the tensors left out.
+
+    A classifier of another shape is left out, as transfer learning wants it; anything else that does not fit is an error.
+    """
+    if not file.is_file():
+        raise Unavailable(f"{file}: no such checkpoint")
+    tensors = _read(file)
+    head = head_name(module)
+    own = module.state_dict()
+    other = {
+        name for name, tensor in tensors.items() if name.startswith(f"{head}.") and own[name].shape != tensor.shape
+    }
+    try:
+        result = module.load_state_dict({n: t for n, t in tensors.items() if n not in other}, strict=False)
+    except RuntimeError as error:
+        raise JobError(f"{file}: does not fit this model: {error}") from None
+    lacking = sorted(set(result.missing_keys) - other)
+    if lacking or result.unexpected_keys:
+        raise JobError(
+            f"{file}: does not fit this model: {len(lacking)} tensors lacking (first {lacking[:2]}), "
+            f"{len(result.unexpected_keys)} unknown (first {result.unexpected_keys[:2]})"
+        )
+    return ", ".join(sorted(other))
+
+
+def _read(file: Path) -> dict[str, Tensor]:
+    if file.suffix == ".safetensors":
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        try:
+            return load_file(file)
+        except SafetensorError as error:
+            raise JobError(f"{file}: not a safetensors file: {error}") from None
+    try:
+        held: Any = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises pickle, zip and its own errors for a damaged or an unsafe file.
+        raise JobError(f"{file}: cannot be read as tensors alone: {str(error).splitlines()[0]}") from None
+    for wrapper in _WRAPPERS:
+        if isinstance(held, dict) and isinstance(held.get(wrapper), dict):
+            held = held[wrapper]
+    if not isinstance(held, dict) or not all(isinstance(tensor, Tensor) for tensor in held.values()):
+        raise JobError(f"{file}: holds no dictionary of tensors")
+    return held
+
+
+def offline(what: str, error: Exception, place: str) -> Unavailable:
+    """Return the error for weights that are neither cached nor to be had."""
+    reason = error.reason if isinstance(error, urllib.error.URLError) else str(error).splitlines()[0][:160]
+    return Unavailable(f"{what}: not cached and cannot be downloaded ({reason}); put the file into {place}")

@@ -1,0 +1,59 @@
+"""PyTorch through timm."""
+
+from pathlib import Path
+from typing import Any
+
+import timm
+from torch import nn
+
+from bench.errors import Unsupported
+from bench.frameworks.pytorch import TorchTrial, prepare
+from bench.frameworks.pytorch_weights import Weights, load_checkpoint, offline
+from bench.frameworks.trial import Request
+
+
+def catalogue() -> list[str]:
+    """Return the names of timm's models."""
+    return list(timm.list_models())
+
+
+def build(request: Request) -> TorchTrial:
+    """Build a timm model by name; raise `Unavailable` where its weights cannot be had."""
+    prepare(request)
+    model, weights = request.model, request.cell.weights
+    if weights == "pretrained":
+        name = f"{model.model}.{model.weights}" if model.weights else model.model
+        return TorchTrial(*_with_weights(request, _pretrained(request, name), name))
+    module = _create(request, model.model, pretrained=False)
+    if weights == "random":
+        return TorchTrial(module, request, Weights(name="random"))
+    left_out = load_checkpoint(module, Path(weights))
+    return TorchTrial(*_with_weights(request, module, Path(weights).name, left_out))
+
+
+def _with_weights(
+    request: Request, module: nn.Module, name: str, left_out: str = ""
+) -> tuple[nn.Module, Request, Weights]:
+    pixels: Any = module.pretrained_cfg
+    return module, request, Weights(name=name, left_out=left_out, mean=tuple(pixels["mean"]), std=tuple(pixels["std"]))
+
+
+def _create(request: Request, name: str, *, pretrained: bool) -> nn.Module:
+    arguments = dict(request.model.arguments)
+    published = timm.get_pretrained_cfg(name, allow_unregistered=True)
+    if published is not None and published.fixed_input_size:
+        arguments["img_size"] = request.cell.image_size
+    try:
+        module: nn.Module = timm.create_model(name, pretrained=pretrained, num_classes=request.classes, **arguments)
+    except RuntimeError as error:
+        if "Unknown model" in str(error) or "No pretrained weights" in str(error):
+            raise Unsupported(f"timm {timm.__version__}: {error}") from None
+        raise
+    return module
+
+
+def _pretrained(request: Request, name: str) -> nn.Module:
+    try:
+        return _create(request, name, pretrained=True)
+    except OSError as error:
+        raise offline(name, error, "the Hugging Face cache, or name a file with --weights PATH") from None

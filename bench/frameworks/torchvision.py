@@ -1,0 +1,51 @@
+"""PyTorch through torchvision."""
+
+from pathlib import Path
+
+import torch
+import torchvision
+
+from bench.errors import Unsupported
+from bench.frameworks.pytorch import TorchTrial, prepare
+from bench.frameworks.pytorch_weights import Weights, load_checkpoint, offline, replace_head
+from bench.frameworks.trial import Request
+
+
+def catalogue() -> list[str]:
+    """Return the names of torchvision's classification models."""
+    return list(torchvision.models.list_models(module=torchvision.models))
+
+
+def build(request: Request) -> TorchTrial:
+    """Build the model a card names; raise `Unavailable` where its weights cannot be had."""
+    prepare(request)
+    if request.cell.weights == "pretrained":
+        return _pretrained(request)
+    arguments = dict(request.model.arguments)
+    if request.model.image_size_argument:
+        arguments[request.model.image_size_argument] = request.cell.image_size
+    module = torchvision.models.get_model(request.model.model, weights=None, num_classes=request.classes, **arguments)
+    if request.cell.weights == "random":
+        return TorchTrial(module, request, Weights(name="random"))
+    file = Path(request.cell.weights)
+    return TorchTrial(module, request, Weights(name=file.name, left_out=load_checkpoint(module, file)))
+
+
+def _pretrained(request: Request) -> TorchTrial:
+    model = request.model
+    if model.weights is None:
+        raise Unsupported(f"the card names no torchvision weights for {request.cell.architecture}")
+    weights = torchvision.models.get_model_weights(model.model)[model.weights]
+    size = weights.meta["min_size"][0]
+    if model.image_size_argument and request.cell.image_size != size:
+        raise Unsupported(f"{model.weights} takes images of {size} px, not of {request.cell.image_size} px")
+    try:
+        module = torchvision.models.get_model(model.model, weights=weights, **model.arguments)
+    except OSError as error:  # URLError is one.
+        file = weights.url.rpartition("/")[2]
+        raise offline(file, error, f"{torch.hub.get_dir()}/checkpoints") from None
+    replace_head(module, request.classes)
+    pixels = weights.transforms()
+    return TorchTrial(
+        module, request, Weights(name=f"{model.model} {model.weights}", mean=tuple(pixels.mean), std=tuple(pixels.std))
+    )

@@ -1,0 +1,110 @@
+"""The Trial: what a framework must be able to do to be measured, and the request it is built from."""
+
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.data.dataset import Split
+from bench.plan.cards import FrameworkModel
+from bench.plan.cell import Cell
+from bench.plan.recipe import Recipe
+
+Images = NDArray[np.uint8]
+Labels = NDArray[np.int64]
+Floats = NDArray[np.float32]
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """What to build: the cell, the framework's own facts about its model, and what the data and the recipe ask for."""
+
+    cell: Cell
+    model: FrameworkModel
+    recipe: Recipe
+    classes: int
+    seed: int
+    threads: int
+
+
+class Epoch(msgspec.Struct, frozen=True, kw_only=True):
+    """One epoch of training. Losses are means per image."""
+
+    training_loss: float
+    validation_loss: float
+    validation_top1: float
+
+
+class Source(msgspec.Struct, frozen=True, kw_only=True):
+    """A model to export: `kind` says whose it is ('torch'), `model` takes normalised float32 images, `example` is one batch."""
+
+    kind: str
+    model: Any
+    example: Any
+
+
+class PeakMemory(msgspec.Struct, frozen=True, kw_only=True):
+    """The framework's own allocator: the most in use and the most reserved, in bytes; None where it does not count."""
+
+    allocated_bytes: int | None
+    reserved_bytes: int | None
+
+
+class Trial(Protocol):
+    """A model in one framework, at one precision, on one device, ready to be measured.
+
+    Images are uint8 in [n, height, width, 3], labels int64 in [n]. What `place` returns is the framework's own and stays
+    on the device; steps return before the device is done, `synchronize` waits for it.
+    """
+
+    def in_force(self) -> dict[str, str | int | float | bool | None]:
+        """Return what the framework says is switched on: precisions, layout, threads, optimizer."""
+
+    def parameters(self) -> int:
+        """Return the number of trained parameters."""
+
+    def flops(self) -> int | None:
+        """Return the floating-point operations of one image's forward pass, two a multiply-accumulate; None if unknown."""
+
+    def place(self, images: Images, labels: Labels) -> Any:
+        """Return a batch on the device, normalised, in the layout and type the model takes."""
+
+    def train_step(self, batch: Any) -> Any:
+        """Run one optimizer step and return a handle of its loss."""
+
+    def loss(self, handle: Any) -> float:
+        """Return the loss behind a handle, waiting for it."""
+
+    def predict(self, batch: Any) -> Any:
+        """Run one forward pass in inference mode."""
+
+    def logits(self, split: Split) -> Floats:
+        """Return the logits of every image of a split, once each and in order: float32 in [n, classes]."""
+
+    def synchronize(self) -> None:
+        """Wait until the device has finished everything asked of it."""
+
+    def loader(self, split: Split, seed: int) -> Iterator[Any]:
+        """Yield placed, augmented batches of the cell's size from a shuffled split, once; a last partial one is dropped."""
+
+    def fit(self, training: Split, validation: Split, epoch_done: Callable[[Epoch], None]) -> None:
+        """Train by the recipe; leave the weights of the epoch with the best validation top-1."""
+
+    def skipped_steps(self) -> int | None:
+        """Return how many optimizer steps loss scaling has skipped; None where the precision has no loss scaling."""
+
+    def compile_seconds(self) -> float | None:
+        """Return the seconds spent compiling so far; None where nothing is compiled."""
+
+    def source(self) -> Source:
+        """Return the model to export. Raise `Unsupported` where the precision or execution cannot be exported."""
+
+    def normalise(self, images: Images) -> Floats:
+        """Return what the exported model takes: normalised float32 pixels in the framework's own axis order."""
+
+    def reset_peak_memory(self) -> None:
+        """Start counting the allocator's peak anew."""
+
+    def peak_memory(self) -> PeakMemory:
+        """Return the allocator's peak since the last reset."""

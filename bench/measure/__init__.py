@@ -1,0 +1,13 @@
+"""The measuring: a literal table of measurements. Nothing here knows a framework's name."""
+
+from bench.export import FORMATS
+
+PROBE = "batch_size"
+MEASUREMENTS: dict[str, str] = {
+    "build": "bench.measure.build:measure",
+    "training": "bench.measure.training:measure",
+    "accuracy": "bench.measure.accuracy:measure",
+    "inference": "bench.measure.inference:measure",
+    "memory": "bench.measure.memory:measure",
+    PROBE: "bench.measure.batch_size:measure",
+} | {f"export:{name}": "bench.export.measure:measure" for name in FORMATS}

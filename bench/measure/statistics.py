@@ -1,0 +1,67 @@
+"""Statistics, derived from raw samples when they are read."""
+
+import math
+from collections.abc import Sequence
+from statistics import median
+from typing import NamedTuple
+
+
+class Interval(NamedTuple):
+    """A median with a range: `coverage` is the probability that the range holds the true median."""
+
+    median: float
+    low: float
+    high: float
+    coverage: float
+    samples: int
+
+
+def median_interval(values: Sequence[float], confidence: float = 0.95) -> Interval:
+    """Return the median of independent samples with the narrowest range of order statistics that covers `confidence`.
+
+    The range from the k-th smallest to the k-th largest of n samples holds the true median with probability
+    1 − 2·P(Binomial(n, ½) < k), whatever the distribution (Hollander and Wolfe, Nonparametric Statistical Methods, 3.6).
+    Fewer than 6 samples cannot reach 95 %: the range is then all of them and `coverage` says how much that is.
+    """
+    ordered = sorted(values)
+    count = len(ordered)
+    best = 1
+    for k in range(1, count // 2 + 1):
+        if _order_coverage(count, k) >= confidence:
+            best = k
+    return Interval(median(ordered), ordered[best - 1], ordered[count - best], _order_coverage(count, best), count)
+
+
+def _order_coverage(count: int, k: int) -> float:
+    if count < 2:
+        return 0.0
+    return float(1 - 2 * sum(math.comb(count, i) for i in range(k)) / 2**count)
+
+
+def samples_needed(share: float, confidence: float = 0.99) -> int:
+    """Return how many samples a percentile needs for a tail with one over-latency sample to be believed.
+
+    The smallest n with P(Binomial(n, 1 − share) ≤ 1) ≤ 1 − confidence: 64 for 0.90, 130 for 0.95, 662 for 0.99, 6,636
+    for 0.999, which are the counts of MLPerf's LoadGen (early stopping, one over-latency query allowed).
+    """
+    over = 1 - share
+    count = 2
+    while share**count + count * over * share ** (count - 1) > 1 - confidence:
+        count += 1
+    return count
+
+
+def percentile(values: Sequence[float], share: float) -> float | None:
+    """Return a percentile as the sample at its rank, or None where there are too few samples to support it."""
+    if len(values) < (1 if share == 0.5 else samples_needed(share)):
+        return None
+    if share == 0.5:
+        return median(values)
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, math.ceil(share * len(ordered)) - 1)]
+
+
+def proportion_half_width(share: float, count: int) -> float:
+    """Return the half-width of Wilson's 95 % interval of a proportion seen in `count` independent trials."""
+    z = 1.959964
+    return z / (1 + z * z / count) * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))

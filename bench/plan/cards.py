@@ -1,0 +1,93 @@
+"""Cards: the facts about an architecture or a dataset, one TOML file each, no Python."""
+
+from functools import cache
+from typing import Any
+
+import msgspec
+
+from bench.errors import unknown
+from bench.plan.files import cards_folder, file_hash, names, read_toml
+
+
+class Published(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Figures from elsewhere, with where they stand. Top-1 and top-5 are percent on ImageNet-1k's validation set."""
+
+    source: str
+    parameters: int
+    multiply_accumulates: int
+    top1_percent: float
+    top5_percent: float
+
+
+class FrameworkModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How one framework calls the architecture.
+
+    `weights` names the pretrained weights, `arguments` goes to the model's constructor, `image_size_argument` is the
+    argument of a model that must be told the size of its images, and `note` says in what it is not the published model.
+    """
+
+    model: str
+    weights: str | None = None
+    arguments: dict[str, Any] = {}
+    image_size_argument: str | None = None
+    note: str | None = None
+
+
+class ModelCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One architecture. `image_size` is the side in pixels it is published for, `minimum_image_size` the least it takes."""
+
+    title: str
+    paper: str
+    image_size: int
+    minimum_image_size: int
+    published: Published | None = None
+    best_for: str | None = None
+    frameworks: dict[str, FrameworkModel]
+
+
+class DatasetCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One dataset. `reader` is 'module:function' and takes the image size in pixels."""
+
+    title: str
+    source: str
+    license: str
+    classes: int
+    images: int
+    reader: str
+
+
+@cache
+def model_card(name: str) -> ModelCard:
+    """Return an architecture's card; `framework/model` is a model of one framework that has no card of its own."""
+    framework, slash, model = name.partition("/")
+    if slash:
+        return ModelCard(
+            title=model,
+            paper="",
+            image_size=224,
+            minimum_image_size=32,
+            frameworks={framework: FrameworkModel(model=model)},
+        )
+    if name not in model_names():
+        raise unknown("architecture", name, model_names(), "(a timm model without a card is written timm/NAME)")
+    return read_toml(cards_folder("models") / f"{name}.toml", ModelCard)
+
+
+def model_names() -> tuple[str, ...]:
+    return names(cards_folder("models"))
+
+
+def model_card_hash(name: str) -> str | None:
+    """Return the hash of an architecture's card, or None where it has none."""
+    return None if "/" in name else file_hash(cards_folder("models") / f"{name}.toml")
+
+
+@cache
+def dataset_card(name: str) -> DatasetCard:
+    if name not in dataset_names():
+        raise unknown("dataset", name, dataset_names(), "(a folder of images is written folder:PATH)")
+    return read_toml(cards_folder("datasets") / f"{name}.toml", DatasetCard)
+
+
+def dataset_names() -> tuple[str, ...]:
+    return names(cards_folder("datasets"))

@@ -1,0 +1,66 @@
+"""Data files: where they lie, and how one is read strictly into a type."""
+
+import difflib
+import hashlib
+import re
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+import bench
+from bench.errors import UsageError
+
+T = TypeVar("T")
+
+PACKAGE = Path(bench.__file__).parent
+MATRICES = PACKAGE / "plan" / "matrices"
+RECIPES = PACKAGE / "plan" / "recipes"
+
+
+def cards_folder(kind: str) -> Path:
+    """Return the folder of the `models` or `datasets` cards: in the wheel, or beside the package in a checkout."""
+    installed = PACKAGE / "cards" / kind
+    return installed if installed.is_dir() else PACKAGE.parent / kind
+
+
+def names(folder: Path) -> tuple[str, ...]:
+    """Return the names of the TOML files in a folder, sorted."""
+    return tuple(sorted(path.stem for path in folder.glob("*.toml")))
+
+
+def file_hash(path: Path) -> str:
+    """Return the first 12 hexadecimal digits of the SHA-256 of a file's bytes."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+
+
+def read_toml(path: Path, kind: type[T]) -> T:
+    """Read one TOML file as `kind`; raise `UsageError` that names the file and the key when it does not fit."""
+    try:
+        return msgspec.toml.decode(path.read_bytes(), type=kind)
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}") from None
+    except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: {error}{_spelling(str(error), kind)}") from None
+
+
+def _spelling(message: str, kind: type) -> str:
+    found = re.search(r"unknown field `(.+?)`", message)
+    if not found:
+        return ""
+    close = difflib.get_close_matches(found[1], _fields(kind, set()), n=1, cutoff=0.5)
+    return f"; did you mean `{close[0]}`?" if close else ""
+
+
+def _fields(kind: object, seen: set[object]) -> set[str]:
+    """Return every field name of a struct and of the structs inside it."""
+    if kind in seen:
+        return set()
+    seen.add(kind)
+    found: set[str] = set()
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        for field in msgspec.structs.fields(kind):
+            found |= {field.encode_name} | _fields(field.type, seen)
+    for argument in getattr(kind, "__args__", ()):
+        found |= _fields(argument, seen)
+    return found

@@ -1,0 +1,37 @@
+"""The protocol: how often and how long something is measured."""
+
+import hashlib
+
+import msgspec
+
+
+class Protocol(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How often and how long.
+
+    processes: fresh processes for each of `training` and `inference`, the independent unit of every interval.
+    seeds: fresh processes for `accuracy`, each with a seed of its own.
+    warmup_steps, warmup_seconds: both must be reached before anything counts.
+    blocks, inference_block_seconds, training_block_seconds: a block is many steps between two synchronisations.
+    latency_requests, latency_seconds: single requests until one of the two is reached.
+    compared_images: images on which an exported artifact is held against its source.
+    timeout_seconds: after which a job is killed.
+    threads: CPU threads; None takes every physical core.
+    """
+
+    processes: int = 6
+    seeds: int = 3
+    warmup_steps: int = 20
+    warmup_seconds: float = 1.0
+    blocks: int = 20
+    inference_block_seconds: float = 0.25
+    training_block_seconds: float = 1.0
+    latency_requests: int = 1000
+    latency_seconds: float = 10.0
+    compared_images: int = 64
+    timeout_seconds: float = 1800.0
+    threads: int | None = None
+
+    @property
+    def hash(self) -> str:
+        """The first 12 hexadecimal digits of the SHA-256 of the protocol's values."""
+        return hashlib.sha256(msgspec.json.encode(self, order="sorted")).hexdigest()[:12]

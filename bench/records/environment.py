@@ -1,0 +1,172 @@
+"""The environment: the machine, the software and the command behind a result, read without importing a framework."""
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import msgspec
+
+PACKAGES = (
+    "imagebench",
+    "torch",
+    "torchvision",
+    "timm",
+    "onnx",
+    "onnxruntime",
+    "onnxscript",
+    "triton",
+    "numpy",
+    "scikit-learn",
+    "pillow",
+    "nvidia-cudnn-cu13",
+    "nvidia-cublas",
+)
+
+
+class Gpu(msgspec.Struct, frozen=True, kw_only=True):
+    """One GPU as NVML describes it; a field that NVML refuses is None."""
+
+    name: str
+    memory_bytes: int
+    power_limit_watts: float | None
+    sm_clock_maximum_mhz: int | None
+    memory_clock_maximum_mhz: int | None
+    ecc: bool | None
+
+
+class Environment(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything outside the cell that a figure may depend on. It holds no host name and no path."""
+
+    system: str
+    python: str
+    cpu: str
+    cpu_cores_physical: int
+    cpu_cores_logical: int
+    cpu_governor: str | None
+    memory_bytes: int
+    gpus: tuple[Gpu, ...]
+    driver: str | None
+    cuda: str | None
+    packages: dict[str, str]
+    commit: str | None
+    dirty: bool | None
+    command: str
+
+
+@cache
+def environment() -> Environment:
+    """Return the environment of this process, read once."""
+    commit, dirty = _commit()
+    gpus, driver, cuda = read_gpus()
+    return Environment(
+        system=f"{platform.system()} {platform.release()} {platform.machine()}",
+        python=platform.python_version(),
+        cpu=_cpu_name(),
+        cpu_cores_physical=physical_cores(),
+        cpu_cores_logical=os.cpu_count() or 1,
+        cpu_governor=_first_line(Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")),
+        memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        gpus=gpus,
+        driver=driver,
+        cuda=cuda,
+        packages=_packages(),
+        commit=commit,
+        dirty=dirty,
+        command=" ".join(["bench", *sys.argv[1:]]),
+    )
+
+
+def physical_cores() -> int:
+    """Return the number of cores, two threads of one core counted once, that this process may run on."""
+    siblings = set()
+    allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
+    for cpu in allowed:
+        topology = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
+        siblings.add(_first_line(topology) or str(cpu))
+    return len(siblings)
+
+
+def read_gpus() -> tuple[tuple[Gpu, ...], str | None, str | None]:
+    """Return the GPUs, the driver and the CUDA version it supports, from NVML; nothing where there is no NVML."""
+    try:
+        import pynvml
+    except ImportError:
+        return (), None, None
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        return (), None, None
+    try:
+        handles = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
+        cuda = pynvml.nvmlSystemGetCudaDriverVersion_v2()
+        return (
+            tuple(_gpu(pynvml, handle) for handle in handles),
+            str(pynvml.nvmlSystemGetDriverVersion()),
+            f"{cuda // 1000}.{cuda % 1000 // 10}",
+        )
+    finally:
+        pynvml.nvmlShutdown()
+
+
+def _gpu(nvml: object, handle: object) -> Gpu:
+    def ask(function: str, *arguments: object) -> object:
+        try:
+            return getattr(nvml, function)(handle, *arguments)
+        except nvml.NVMLError:  # type: ignore[attr-defined]
+            return None
+
+    limit = ask("nvmlDeviceGetEnforcedPowerLimit")
+    ecc = ask("nvmlDeviceGetEccMode")
+    return Gpu(
+        name=str(ask("nvmlDeviceGetName")),
+        memory_bytes=int(ask("nvmlDeviceGetMemoryInfo").total),  # type: ignore[attr-defined]
+        power_limit_watts=limit / 1000 if isinstance(limit, int) else None,
+        sm_clock_maximum_mhz=ask("nvmlDeviceGetMaxClockInfo", 1),  # type: ignore[arg-type]
+        memory_clock_maximum_mhz=ask("nvmlDeviceGetMaxClockInfo", 2),  # type: ignore[arg-type]
+        ecc=bool(ecc[0]) if isinstance(ecc, (list, tuple)) else None,
+    )
+
+
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def _first_line(file: Path) -> str | None:
+    try:
+        return file.read_text().splitlines()[0].strip()
+    except (OSError, IndexError):
+        return None
+
+
+def _packages() -> dict[str, str]:
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _commit() -> tuple[str | None, bool | None]:
+    """Return the commit of the checkout this package runs from, and whether tracked files differ from it."""
+    folder = Path(__file__).parent
+
+    def git(*arguments: str) -> str | None:
+        try:
+            asked = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=10)
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        return asked.stdout.strip() if asked.returncode == 0 else None
+
+    if git("ls-files", "--error-unmatch", Path(__file__).name) is None:
+        return None, None
+    return git("rev-parse", "HEAD"), bool(git("status", "--porcelain", "--untracked-files=no"))

@@ -1,0 +1,177 @@
+"""The record: one measurement of one cell in one process, as it stands in a line of results/*.jsonl.
+
+Raw samples only; statistics are derived on reading. Units are in the names. None is 'not measured', never 0.
+
+Schema history
+1   2026-11   the first: build, training, accuracy, inference, memory, export, batch_size
+"""
+
+from typing import Literal
+
+import msgspec
+
+from bench.errors import Status
+from bench.measure.timing import Blocks
+from bench.plan.cell import Cell
+from bench.plan.protocol import Protocol
+from bench.records.environment import Environment
+
+SCHEMA = 1
+
+# What a resumed run does not try again: everything but what may be mended from outside.
+FINAL: frozenset[Status] = frozenset({"ok", "unsupported", "out_of_memory", "timeout", "diverged"})
+
+
+class Build(msgspec.Struct, frozen=True, kw_only=True, tag="build", tag_field="kind"):
+    """`flops_per_image`: floating-point operations of one forward pass, two a multiply-accumulate."""
+
+    parameters: int
+    flops_per_image: int | None
+    build_seconds: float
+
+
+class LoaderTiming(msgspec.Struct, frozen=True, kw_only=True):
+    """Training from the real loader; `wait_seconds` of `total_seconds` went by before a batch was in hand."""
+
+    steps: int
+    total_seconds: float
+    wait_seconds: float
+
+
+class Training(msgspec.Struct, frozen=True, kw_only=True, tag="training", tag_field="kind"):
+    """`resident`: steps on batches that lie on the device. The losses are of one fixed batch, before and after."""
+
+    first_step_seconds: float
+    compile_seconds: float | None
+    resident: Blocks
+    loader: LoaderTiming
+    first_loss: float
+    last_loss: float
+    skipped_steps: int | None
+
+
+class EpochCurve(msgspec.Struct, frozen=True, kw_only=True):
+    """The state after one epoch; `elapsed_seconds` counts training and validation from the beginning."""
+
+    elapsed_seconds: float
+    training_loss: float
+    validation_loss: float
+    validation_top1: float
+
+
+class Accuracy(msgspec.Struct, frozen=True, kw_only=True, tag="accuracy", tag_field="kind"):
+    """Shares in [0, 1]. `best_epoch` counts from 1 and was chosen on validation; the test split was seen once."""
+
+    test_top1: float
+    test_top5: float | None
+    epochs: tuple[EpochCurve, ...]
+    best_epoch: int
+    training_images: int
+    validation_images: int
+    test_images: int
+    split_hashes: tuple[str, str, str]
+    skipped_steps: int | None
+
+
+class Inference(msgspec.Struct, frozen=True, kw_only=True, tag="inference", tag_field="kind"):
+    """`resident`: forward passes at the cell's batch. Latency: single images, each waited for."""
+
+    first_batch_seconds: float
+    compile_seconds: float | None
+    resident: Blocks
+    latency_warmup_seconds: tuple[float, ...]
+    latency_seconds: tuple[float, ...]
+
+
+class MemoryPeak(msgspec.Struct, frozen=True, kw_only=True):
+    """The allocator's peak and reservation on a GPU, and the resident peak above what stood before the model."""
+
+    allocated_bytes: int | None
+    reserved_bytes: int | None
+    resident_bytes: int
+
+
+class Memory(msgspec.Struct, frozen=True, kw_only=True, tag="memory", tag_field="kind"):
+    baseline_resident_bytes: int
+    inference: MemoryPeak
+    training: MemoryPeak
+
+
+class Export(msgspec.Struct, frozen=True, kw_only=True, tag="export", tag_field="kind"):
+    """An artifact that agrees with its source; errors are over all logits of `compared_images` real images.
+
+    `maximum_relative_error` is the maximum absolute error over the largest absolute logit.
+    """
+
+    export_seconds: float
+    artifact_bytes: int
+    load_seconds: float
+    first_inference_seconds: float
+    latency_seconds: tuple[float, ...]
+    threads: int
+    compared_images: int
+    maximum_absolute_error: float
+    maximum_relative_error: float
+    top1_agreement: float
+    runtime: str
+    method: str
+
+
+class BatchSize(msgspec.Struct, frozen=True, kw_only=True, tag="batch_size", tag_field="kind"):
+    fits: int
+
+
+Figures = Build | Training | Accuracy | Inference | Memory | Export | BatchSize
+InForce = dict[str, str | int | float | bool | None]
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What a worker says of its job. `reason` is None when the status is ok."""
+
+    status: Status
+    reason: str | None = None
+    figures: Figures | None = None
+    in_force: InForce = {}
+    worker_started: float | None = None
+
+
+class Hashes(msgspec.Struct, frozen=True, kw_only=True):
+    """The first 12 digits of the SHA-256 of what the measurement depended on; None for a model without a card."""
+
+    card: str | None
+    recipe: str
+    matrix: str
+    protocol: str
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of a results file.
+
+    `run` names the run, `process` counts the repetitions from 0, `batch_size` is what was run: the cell's, or what was
+    found for "auto". `start_seconds`: from the request to the first line of the worker's own code.
+    """
+
+    schema: int = SCHEMA
+    run: str
+    cell: Cell
+    batch_size: int | None
+    measurement: str
+    process: int
+    seed: int
+    status: Status
+    reason: str | None
+    figures: Figures | None
+    in_force: InForce
+    isolation: Literal["fork", "spawn", "none"]
+    start_seconds: float | None
+    wall_seconds: float
+    finished: str
+    log: str | None
+    protocol: Protocol
+    hashes: Hashes
+    environment: Environment
+
+    @property
+    def key(self) -> tuple[str, str, int]:
+        """What the record is of: the cell, the measurement and the process."""
+        return (self.cell.id, self.measurement, self.process)

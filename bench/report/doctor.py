@@ -1,0 +1,47 @@
+"""What this machine can measure, and what to install for the rest."""
+
+import importlib.util
+import shutil
+from pathlib import Path
+
+from bench.records.environment import environment
+from bench.report.listing import frameworks
+from bench.report.readme import machine
+from bench.report.table import Table
+
+_EXTRAS = (
+    ("ONNX export and run", ("onnx", "onnxscript", "onnxruntime"), "pip install 'imagebench[export]'"),
+    ("bench.load, as a DataFrame", ("pandas",), "pip install 'imagebench[report]'"),
+    ("GPU telemetry through NVML", ("pynvml",), "pip install 'imagebench[torch]'"),
+)
+
+
+def findings() -> tuple[Table, ...]:
+    """Return the machine, the frameworks, and each ability with what it needs."""
+    found = environment()
+    rows = [("Machine", "yes", machine(found).removeprefix("Machine: "))]
+    rows.append(_gpu_row(len(found.gpus)))
+    for ability, modules, install in _EXTRAS:
+        missing = [name for name in modules if importlib.util.find_spec(name) is None]
+        rows.append(
+            (ability, "no" if missing else "yes", f"{', '.join(missing)} missing: {install}" if missing else "")
+        )
+    compiler = shutil.which("g++") or shutil.which("clang++")
+    advice = "" if compiler else "torch.compile needs a C++ compiler: apt-get install g++"
+    rows.append(("Execution 'compiled' on the CPU", "yes" if compiler else "no", advice))
+    energy = any(Path("/sys/class/powercap").glob("intel-rapl*/energy_uj"))
+    rows.append(
+        (
+            "CPU energy counter (RAPL)",
+            "yes" if energy else "no",
+            "" if energy else "the kernel shows no powercap counter",
+        )
+    )
+    columns = ("Ability", "Here", "Remark")
+    return Table(title="This machine", columns=columns, labels=3, rows=tuple(rows)), frameworks()
+
+
+def _gpu_row(count: int) -> tuple[str, str, str]:
+    if count:
+        return ("NVIDIA GPU", "yes", f"{count}, used unless --device cpu is given")
+    return ("NVIDIA GPU", "no", "NVML sees none; cells run on the CPU, tf32 is unsupported")

@@ -1,0 +1,52 @@
+"""Figures as text, with fixed digits. What was not measured is a dash."""
+
+from collections.abc import Sequence
+
+from bench.measure.statistics import median_interval, percentile, proportion_half_width
+
+NOTHING = "–"
+TOO_FEW = "too few"
+
+
+def rate(values: Sequence[float]) -> str:
+    """Return the median of one rate a process, with its range where there are several processes."""
+    if not values:
+        return NOTHING
+    interval = median_interval(values)
+    text = _three_digits(interval.median)
+    if interval.samples < 2:
+        return text
+    return f"{text} ({_three_digits(interval.low)}–{_three_digits(interval.high)})"
+
+
+def milliseconds(samples: Sequence[float], share: float) -> str:
+    """Return a percentile of seconds in milliseconds, or that the samples do not support it."""
+    if not samples:
+        return NOTHING
+    value = percentile(samples, share)
+    return TOO_FEW if value is None else _three_digits(value * 1e3)
+
+
+def top1(shares: Sequence[float], images: int) -> str:
+    """Return the mean over seeds in percent, with the sampling error of a test split of so many images."""
+    if not shares:
+        return NOTHING
+    mean = sum(shares) / len(shares)
+    return f"{mean:.1%} ± {proportion_half_width(mean, images) * 100:.1f}"
+
+
+def number(value: float | None, digits: int = 1) -> str:
+    return NOTHING if value is None else f"{value:,.{digits}f}"
+
+
+def percent(share: float | None) -> str:
+    return NOTHING if share is None else f"{share:.1%}"
+
+
+def mebibytes(value: int | None) -> str:
+    return NOTHING if value is None else f"{value / 2**20:,.0f}"
+
+
+def _three_digits(value: float) -> str:
+    """Return at least three significant digits, no exponent."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"

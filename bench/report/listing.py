@@ -1,0 +1,72 @@
+"""What can be named on the command line."""
+
+from collections.abc import Callable
+
+from bench.frameworks import FRAMEWORKS, missing_packages
+from bench.plan.cards import dataset_card, dataset_names, model_card, model_names
+from bench.plan.cell import PRECISIONS
+from bench.plan.matrix import matrix_names, matrix_path, read_matrix
+from bench.report.table import Table
+
+
+def models() -> Table:
+    """Return the architectures with a card."""
+    rows = []
+    for name in model_names():
+        card = model_card(name)
+        assert card.published is not None
+        rows.append(
+            (
+                name,
+                card.title,
+                ", ".join(card.frameworks),
+                f"{card.published.parameters / 1e6:.1f}",
+                f"{card.published.top1_percent:.1f}",
+                str(card.image_size),
+                card.published.source,
+            )
+        )
+    columns = ("Name", "Title", "Frameworks", "Parameters, M", "Published top-1, %", "Image px", "Published by")
+    note = "Any other timm model is named timm/NAME, globs allowed: --architectures 'timm/convnextv2*'."
+    return Table(title="Models", columns=columns, labels=3, rows=tuple(rows), notes=(note,))
+
+
+def datasets() -> Table:
+    cards = [(name, dataset_card(name)) for name in dataset_names()]
+    return Table(
+        title="Data sets",
+        columns=("Name", "Title", "Source", "License", "Classes", "Images"),
+        labels=4,
+        rows=tuple(
+            (name, card.title, card.source, card.license, str(card.classes), f"{card.images:,}") for name, card in cards
+        ),
+        notes=("A folder with one sub-folder a class, or with train, val and test, is named folder:PATH.",),
+    )
+
+
+def frameworks() -> Table:
+    rows = []
+    for name, framework in FRAMEWORKS.items():
+        missing = missing_packages(name)
+        state = f"missing {', '.join(missing)}: {framework.install}" if missing else "installed"
+        rows.append((name, state, *(", ".join(framework.precisions.get(kind, ())) or "–" for kind in ("cpu", "cuda"))))
+    columns = ("Name", "State", "Precisions on the CPU", "Precisions on CUDA")
+    return Table(title="Frameworks", columns=columns, labels=4, rows=tuple(rows))
+
+
+def precisions() -> Table:
+    return Table(title="Precisions", columns=("Name", "Meaning"), labels=2, rows=tuple(PRECISIONS.items()))
+
+
+def matrices() -> Table:
+    rows = tuple((name, read_matrix(matrix_path(name)).description) for name in matrix_names())
+    return Table(title="Matrices", columns=("Name", "What it measures"), labels=2, rows=rows)
+
+
+LISTINGS: dict[str, Callable[[], Table]] = {
+    "models": models,
+    "datasets": datasets,
+    "frameworks": frameworks,
+    "precisions": precisions,
+    "matrices": matrices,
+}

@@ -1,0 +1,85 @@
+"""The README's sections: one a run, between two markers, generated and checked."""
+
+import difflib
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.errors import UsageError
+from bench.records.environment import Environment
+from bench.records.record import Record
+from bench.report.table import markdown
+from bench.report.tables import tables
+
+BEGIN = "<!-- bench report: begin (generated from results/, do not edit) -->"
+END = "<!-- bench report: end -->"
+
+
+def section(records: Sequence[Record]) -> str:
+    """Return the Markdown of one run: the machine, the software, how it was measured, the tables."""
+    first = records[0]
+    lines = [f"### {first.run}", "", machine(first.environment), "", _software(first), ""]
+    return "\n".join([*lines, "\n\n".join(markdown(table) for table in tables(records))])
+
+
+def sections(records: Sequence[Record]) -> str:
+    """Return the sections of every run in the records, in the order of their names."""
+    runs: dict[str, list[Record]] = defaultdict(list)
+    for record in records:
+        runs[record.run].append(record)
+    return "\n\n".join(section(runs[name]) for name in sorted(runs))
+
+
+def machine(environment: Environment) -> str:
+    """Return one sentence on the machine."""
+    gpus = ", ".join(
+        f"{gpu.name}" + (f" (limit {gpu.power_limit_watts:.0f} W)" if gpu.power_limit_watts else "")
+        for gpu in environment.gpus
+    )
+    cores = f"{environment.cpu}, {environment.cpu_cores_physical} cores"
+    memory = f"{environment.memory_bytes / 2**30:.0f} GiB of memory"
+    driver = f" Driver {environment.driver}, CUDA {environment.cuda}." if environment.gpus else ""
+    return f"Machine: {cores}, {memory}; GPU: {gpus or 'none'}.{driver} {environment.system}."
+
+
+def _software(record: Record) -> str:
+    environment = record.environment
+    packages = ", ".join(f"{name} {version}" for name, version in environment.packages.items())
+    commit = (environment.commit or "unknown")[:12] + (" with changes" if environment.dirty else "")
+    command = f"`{environment.command}` at commit {commit}"
+    return f"Software: Python {environment.python}, {packages}. Measured {record.finished[:10]} by {command}."
+
+
+def write(readme: Path, records: Sequence[Record]) -> bool:
+    """Put the sections between the markers of a README; return whether anything changed."""
+    old = _read(readme)
+    new = _replaced(readme, old, records)
+    if new != old:
+        readme.write_text(new, encoding="utf-8")
+    return new != old
+
+
+def difference(readme: Path, records: Sequence[Record]) -> str:
+    """Return the unified diff from the README to what the records say; empty when they agree."""
+    old = _read(readme)
+    new = _replaced(readme, old, records)
+    return "".join(
+        difflib.unified_diff(
+            old.splitlines(keepends=True), new.splitlines(keepends=True), str(readme), "what the results say", n=1
+        )
+    )
+
+
+def _read(readme: Path) -> str:
+    try:
+        return readme.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{readme}: {error.strerror}") from None
+
+
+def _replaced(readme: Path, text: str, records: Sequence[Record]) -> str:
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise UsageError(f"{readme}: put the tables' place into it, these two lines:\n{BEGIN}\n{END}")
+    return f"{before}{BEGIN}\n\n{sections(records)}\n\n{END}{after}"

@@ -1,0 +1,183 @@
+"""The launcher: one job, one process, one outcome, whatever happens in there."""
+
+import contextlib
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self
+
+import msgspec
+
+from bench.frameworks import FRAMEWORKS
+from bench.plan.cell import Job
+from bench.plan.files import PACKAGE
+from bench.records.environment import physical_cores
+from bench.records.record import Outcome
+from bench.run.server import SERVER, Answer, Request
+
+Isolation = Literal["fork", "spawn"]
+START_TIMEOUT_SECONDS = 300.0
+
+
+class Launched(msgspec.Struct, frozen=True, kw_only=True):
+    """An outcome with what it took: `start_seconds` is None where the worker never reached its first line."""
+
+    outcome: Outcome
+    start_seconds: float | None
+    wall_seconds: float
+
+
+class ServerGone(Exception):
+    """The server ended or did not answer in time."""
+
+
+class Launcher:
+    """Starts jobs through servers, one server an environment. As a context manager it leaves no process behind."""
+
+    def __init__(self, isolation: Isolation) -> None:
+        self.isolation: Isolation = isolation
+        self._servers: dict[tuple[object, ...], Server] = {}
+        self._folder = tempfile.TemporaryDirectory(prefix="bench-")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        for server in self._servers.values():
+            server.close()
+        self._folder.cleanup()
+
+    def launch(self, job: Job, log_file: Path) -> Launched:
+        """Run one job to its end or its time limit, and say how it ended."""
+        folder = Path(self._folder.name)
+        job_file, result_file = folder / "job.json", folder / "result.json"
+        job_file.write_bytes(msgspec.json.encode(job))
+        result_file.unlink(missing_ok=True)
+        try:
+            server = self._server(job)
+        except ServerGone as gone:
+            return Launched(outcome=Outcome(status="failed", reason=str(gone)), start_seconds=None, wall_seconds=0.0)
+        asked = time.monotonic()
+        request = Request(job_file=str(job_file), result_file=str(result_file), log_file=str(log_file))
+        how = server.run(request, job.protocol.timeout_seconds)
+        wall_seconds = time.monotonic() - asked
+        if result_file.exists():
+            outcome = msgspec.json.decode(result_file.read_bytes(), type=Outcome)
+        else:
+            outcome = how
+        started = outcome.worker_started
+        return Launched(
+            outcome=outcome, start_seconds=None if started is None else started - asked, wall_seconds=wall_seconds
+        )
+
+    def _server(self, job: Job) -> "Server":
+        framework = FRAMEWORKS[job.cell.framework]
+        threads = job.protocol.threads or physical_cores()
+        environment = {"OMP_NUM_THREADS": str(threads), **framework.environment}
+        key = (framework.preload, *sorted(environment.items()))
+        if key in self._servers and not self._servers[key].alive:
+            self._servers.pop(key).close()
+        if key not in self._servers:
+            self._servers[key] = Server(framework.preload, environment, self.isolation)
+        return self._servers[key]
+
+
+class Server:
+    """One server process and the socket to it."""
+
+    def __init__(self, preload: tuple[str, ...], environment: dict[str, str], isolation: Isolation) -> None:
+        ours, theirs = socket.socketpair()
+        self._errors = tempfile.TemporaryFile()
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-c", SERVER, str(PACKAGE.parent), str(theirs.fileno()), isolation, *preload],
+                env=os.environ | environment,
+                stdin=subprocess.DEVNULL,
+                stdout=self._errors,
+                stderr=self._errors,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+            )
+        self._socket = ours
+        self._stream = ours.makefile("rwb", buffering=0)
+        self._job: int | None = None
+        try:
+            if self._answer(START_TIMEOUT_SECONDS) is None:
+                raise ServerGone(f"the server was not ready after {START_TIMEOUT_SECONDS:g} s")
+        except BaseException:
+            self._process.kill()
+            self.close()
+            raise
+
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    def run(self, request: Request, timeout_seconds: float) -> Outcome:
+        """Run one job; return what its end says where it left no outcome of its own."""
+        deadline = time.monotonic() + timeout_seconds
+        try:
+            self._stream.write(msgspec.json.encode(request) + b"\n")
+            started = self._answer(timeout_seconds)
+            assert started is not None, "the server answers as soon as it has forked"
+            self._job = started.value
+            ended = self._answer(deadline - time.monotonic())
+            if ended is None:
+                self._kill_job()
+                self._answer(START_TIMEOUT_SECONDS)
+                return Outcome(status="timeout", reason=f"killed after {timeout_seconds:g} s without an answer")
+        except (ServerGone, OSError) as gone:
+            self._kill_job()
+            return Outcome(status="failed", reason=f"the server ended with the job: {gone}")
+        finally:
+            self._job = None
+        return Outcome(status="failed", reason=_describe_end(ended.value))
+
+    def close(self) -> None:
+        """End the server, its job and what the job started; returns when they are gone."""
+        self._kill_job()
+        self._stream.close()
+        self._socket.close()
+        try:
+            self._process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._errors.close()
+
+    def _kill_job(self) -> None:
+        if self._job is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._job, signal.SIGKILL)
+
+    def _answer(self, timeout_seconds: float) -> Answer | None:
+        """Return the next answer, or None when the time is over; raise `ServerGone` when the server is."""
+        ready, _, _ = select.select([self._socket], [], [], max(0.0, timeout_seconds))
+        if not ready:
+            return None
+        line = self._stream.readline()
+        if not line:
+            raise ServerGone(self._last_error() or "it closed its socket")
+        return msgspec.json.decode(line, type=Answer)
+
+    def _last_error(self) -> str:
+        self._errors.seek(0)
+        lines = self._errors.read().decode(errors="replace").strip().splitlines()
+        return lines[-1] if lines else ""
+
+
+def _describe_end(status: int) -> str:
+    if os.WIFSIGNALED(status):
+        name = signal.Signals(os.WTERMSIG(status)).name
+        by = ", by someone else or by the kernel for want of memory" if name == "SIGKILL" else ""
+        return f"the process was killed by {name}{by}"
+    return f"the process ended with status {os.waitstatus_to_exitcode(status)} and no result"

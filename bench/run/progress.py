@@ -1,0 +1,120 @@
+"""Progress: what runs now, how many jobs of how many, the time left, the last figures."""
+
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from bench.plan.cell import Job
+from bench.plan.estimate import estimate_seconds
+from bench.records.frame import figures
+from bench.records.record import Record
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.live import Live
+
+_SHOWN: dict[str, Callable[[Any], str]] = {
+    "parameters": lambda value: f"{value / 1e6:.1f} M parameters",
+    "training_images_per_second": lambda value: f"training {value:,.0f} img/s",
+    "inference_images_per_second": lambda value: f"inference {value:,.0f} img/s",
+    "latency_p50_seconds": lambda value: f"p50 {value * 1e3:.1f} ms",
+    "test_top1": lambda value: f"top-1 {value:.1%}",
+    "training_peak_resident_bytes": lambda value: f"training peak {value / 2**20:,.0f} MiB",
+    "training_peak_allocated_bytes": lambda value: f"allocator peak {value / 2**20:,.0f} MiB",
+    "artifact_bytes": lambda value: f"{value / 2**20:.1f} MiB",
+    "export_latency_p50_seconds": lambda value: f"p50 {value * 1e3:.1f} ms",
+}
+
+
+def describe(record: Record) -> str:
+    """Return a record's outcome in one line: its first figures, or its status and reason."""
+    if record.status != "ok":
+        return f"{record.status}: {record.reason}"
+    values = figures(record)
+    return ", ".join(show(values[name]) for name, show in _SHOWN.items() if values.get(name) is not None) or "ok"
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as a person says them: 45 s, 3 min, 1 h 20 min."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+class Progress:
+    """Shows a run: one line that changes on a terminal, one line a job elsewhere. Use as a context manager."""
+
+    def __init__(self) -> None:
+        self._jobs: Sequence[Job] = ()
+        self._ratios: list[float] = []
+        self._finished = 0
+        self._before = 0
+        self._started = 0.0
+        self._current: Job | None = None
+        self._last = ""
+        self._live: Live | None = None
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def begin(self, jobs: Sequence[Job], done: int) -> None:
+        """Take the jobs of this run; `done` are behind it already."""
+        self._jobs, self._before = jobs, done
+        if sys.stdout.isatty() and jobs:
+            from rich.live import Live
+
+            self._live = Live(get_renderable=self._render, refresh_per_second=2, transient=True)
+            self._live.start()
+
+    def start(self, job: Job) -> None:
+        self._current, self._started = job, time.monotonic()
+
+    def finish(self, job: Job, record: Record) -> None:
+        """Take a job's record: learn from its duration, and show it."""
+        if record.isolation != "none":
+            self._ratios.append((time.monotonic() - self._started) / estimate_seconds(job))
+        self._finished += 1
+        position = f"[{self._before + self._finished}/{self._before + len(self._jobs)}]"
+        self._last = f"{position} {name(job)}: {describe(record)}"
+        left = duration(self.seconds_left())
+        if self._live is None:
+            print(f"{self._last} ({left} left)", flush=True)
+        else:
+            self._live.console.print(self._last, highlight=False, markup=False)
+
+    def expected_seconds(self, job: Job) -> float:
+        """Return how long a job may take: the guess, corrected by what this run's jobs took of theirs."""
+        return estimate_seconds(job) * (statistics.median(self._ratios) if self._ratios else 1.0)
+
+    def seconds_left(self) -> float:
+        return sum(self.expected_seconds(job) for job in self._jobs[self._finished :])
+
+    def _render(self) -> "RenderableType":
+        from rich.table import Table
+
+        if self._current is None:
+            return "starting"
+        line = Table.grid(padding=(0, 2))
+        total = self._before + len(self._jobs)
+        elapsed = duration(time.monotonic() - self._started)
+        line.add_row(
+            f"{self._before + self._finished}/{total} done",
+            f"now {name(self._current)} ({elapsed})",
+            f"about {duration(self.seconds_left())} left",
+        )
+        return line
+
+
+def name(job: Job) -> str:
+    """Return a job's name for a person: the cell's axes that tell it apart, the measurement, the process."""
+    cell = job.cell
+    again = f" #{job.process + 1}" if job.process else ""
+    shape = f"{cell.batch_size}×{cell.image_size} px"
+    return f"{cell.architecture} {cell.framework} {cell.precision} {cell.execution} {shape} {job.measurement}{again}"

@@ -1,0 +1,109 @@
+"""The worker: one job in one process. This is the only process that imports a framework."""
+
+import importlib
+import math
+import re
+import resource
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from bench.data.dataset import read_dataset
+from bench.errors import JobError, Status
+from bench.frameworks import FRAMEWORKS
+from bench.frameworks.trial import Request, Trial
+from bench.measure import MEASUREMENTS
+from bench.measure.context import Context
+from bench.plan.cards import FrameworkModel
+from bench.plan.cell import Job
+from bench.records.environment import physical_cores
+from bench.records.record import Figures, Outcome
+
+# The share of the machine's free memory that a job on the CPU may take before an allocation fails in the job itself
+# and not, by the kernel's choice, in some other process.
+MEMORY_SHARE = 0.9
+
+
+def main(job_file: str, result_file: str) -> None:
+    """Do the job described in one file and leave its outcome in another, whole or not at all."""
+    started = time.monotonic()
+    job = msgspec.json.decode(Path(job_file).read_bytes(), type=Job)
+    outcome = msgspec.structs.replace(execute(job), worker_started=started)
+    beside = Path(f"{result_file}.part")
+    beside.write_bytes(msgspec.json.encode(outcome))
+    beside.rename(result_file)
+
+
+def execute(job: Job) -> Outcome:
+    """Do the job in this process; whatever it raises becomes its status and reason."""
+    trials: list[Trial] = []
+    try:
+        figures = _measure(job, trials)
+        return Outcome(status="ok", figures=figures, in_force=trials[0].in_force() if trials else {})
+    except Exception as error:
+        traceback.print_exc()
+        in_force = trials[0].in_force() if trials else {}
+        return Outcome(status=_status(job, error), reason=_reason(error), in_force=in_force)
+
+
+def _measure(job: Job, trials: list[Trial]) -> Figures:
+    if job.cell.device == "cpu":
+        _limit_memory()
+    threads = job.protocol.threads or physical_cores()
+    dataset = read_dataset(job.cell.dataset, job.cell.image_size)
+
+    def build() -> Trial:
+        trials.append(_load(FRAMEWORKS[job.cell.framework].build)(_request(job, len(dataset.classes), threads)))
+        return trials[0]
+
+    context = Context(job, dataset, threads, build)
+    figures: Figures = _load(MEASUREMENTS[job.measurement])(context)
+    _refuse_not_finite(msgspec.to_builtins(figures), job.measurement)
+    return figures
+
+
+def _request(job: Job, classes: int, threads: int) -> Request:
+    model = job.model or FrameworkModel(model=job.cell.architecture)
+    return Request(cell=job.cell, model=model, recipe=job.recipe, classes=classes, seed=job.seed, threads=threads)
+
+
+def _load(entry: str) -> Callable[..., Any]:
+    module, _, name = entry.partition(":")
+    function: Callable[..., Any] = getattr(importlib.import_module(module), name)
+    return function
+
+
+def _limit_memory() -> None:
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return
+    available = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+    resource.setrlimit(resource.RLIMIT_DATA, (int(available * MEMORY_SHARE), resource.RLIM_INFINITY))
+
+
+def _status(job: Job, error: Exception) -> Status:
+    if isinstance(error, JobError):
+        return error.status
+    described = f"{type(error).__module__}.{type(error).__qualname__}: {error}"
+    patterns = FRAMEWORKS[job.cell.framework].out_of_memory
+    return "out_of_memory" if any(re.search(pattern, described) for pattern in patterns) else "failed"
+
+
+def _reason(error: Exception) -> str:
+    first = (str(error).strip().splitlines() or [""])[0]
+    text = first if isinstance(error, JobError) else f"{type(error).__name__}: {first}"
+    return text if len(text) <= 300 else f"{text[:297]}..."
+
+
+def _refuse_not_finite(value: object, where: str) -> None:
+    """Raise for a NaN or an infinity anywhere in the figures: JSON has neither, and None means 'not measured'."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise JobError(f"{where} is {value}")
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, (list, tuple)) else ()
+    for name, inner in items:
+        _refuse_not_finite(inner, f"{where}.{name}")

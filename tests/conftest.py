@@ -1,0 +1,102 @@
+"""What the tests share: small cells and jobs of the fake framework, and a command line in a process of its own."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from bench.plan.cards import model_card
+from bench.plan.cell import Cell, Job
+from bench.plan.protocol import Protocol
+from bench.plan.recipe import recipe
+
+CHECKOUT = Path(__file__).parent.parent
+FAST = Protocol(
+    processes=2,
+    seeds=1,
+    warmup_steps=2,
+    warmup_seconds=0.01,
+    blocks=3,
+    inference_block_seconds=0.02,
+    training_block_seconds=0.02,
+    latency_requests=20,
+    latency_seconds=0.5,
+    compared_images=8,
+    timeout_seconds=60.0,
+)
+CELL = Cell(
+    architecture="fake/well",
+    framework="fake",
+    precision="fp32",
+    execution="eager",
+    device="cpu",
+    batch_size=16,
+    image_size=32,
+    dataset="digits",
+    weights="random",
+    recipe="short",
+)
+
+
+@pytest.fixture
+def make_job() -> Callable[..., Job]:
+    """Return a function that makes a job; its keywords replace fields of the cell, the job or the protocol."""
+
+    def make(measurement: str = "training", **changes: Any) -> Job:
+        of = {kind: {k: v for k, v in changes.items() if k in kind.__struct_fields__} for kind in (Cell, Protocol)}
+        cell = msgspec.structs.replace(CELL, **of[Cell])
+        return Job(
+            cell=cell,
+            measurement=measurement,
+            process=changes.get("process", 0),
+            seed=changes.get("seed", 0),
+            protocol=msgspec.structs.replace(FAST, **of[Protocol]),
+            recipe=msgspec.structs.replace(
+                recipe(cell.recipe), **{k: v for k, v in changes.items() if k in ("epochs", "learning_rate")}
+            ),
+            model=model_card(cell.architecture).frameworks.get(cell.framework),
+        )
+
+    return make
+
+
+@pytest.fixture
+def run_bench(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Return a function that runs `bench` in a temporary folder and returns its status and output."""
+
+    def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "bench", *arguments],
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": str(CHECKOUT)} | environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+
+    return run
+
+
+@pytest.fixture
+def fake_matrix(tmp_path: Path) -> Path:
+    """Return a matrix of three fake cells that ends within seconds."""
+    protocol = "\n".join(f"{k} = {v}" for k, v in msgspec.to_builtins(FAST).items() if v is not None)
+    file = tmp_path / "fake.toml"
+    file.write_text(
+        f"""description = "three fake cells"
+[protocol]
+{protocol}
+[[grid]]
+measurements = ["build", "training", "inference"]
+architectures = ["resnet18", "resnet50", "vit_b_16"]
+frameworks = ["fake"]
+batch_sizes = [16]
+image_sizes = [32]
+"""
+    )
+    return file

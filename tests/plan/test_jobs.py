@@ -1,0 +1,33 @@
+"""Jobs come in blocks, each cell once a block, in an order that only the seed decides."""
+
+from bench.plan.jobs import jobs
+from bench.plan.matrix import Grid, expand
+from bench.plan.protocol import Protocol
+
+GRID = Grid(
+    measurements=("build", "training", "accuracy"),
+    architectures=("resnet18", "resnet50"),
+    frameworks=("timm",),
+    batch_sizes=(8,),
+    image_sizes=(64,),
+)
+PROTOCOL = Protocol(processes=3, seeds=2)
+
+
+def test_each_measurement_has_its_number_of_processes_and_each_process_its_seed():
+    found = jobs(expand((GRID,), "cpu"), PROTOCOL, seed=7)
+    counts = {m: sum(job.measurement == m for job in found) for m in GRID.measurements}
+    assert counts == {"build": 2, "training": 6, "accuracy": 4}
+    assert all(job.seed == 7 + job.process for job in found)
+    assert len({job.key for job in found}) == len(found)
+
+
+def test_a_block_ends_before_the_next_begins():
+    order = [job.process for job in jobs(expand((GRID,), "cpu"), PROTOCOL, seed=0)]
+    assert order == sorted(order)
+
+
+def test_the_seed_decides_the_order():
+    planned = expand((GRID,), "cpu")
+    assert jobs(planned, PROTOCOL, 0) == jobs(planned, PROTOCOL, 0)
+    assert [j.key for j in jobs(planned, PROTOCOL, 0)] != [j.key for j in jobs(planned, PROTOCOL, 1)]
