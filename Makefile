@@ -1,4 +1,4 @@
-.PHONY: quick test benchmark check clean
+.PHONY: quick test benchmark check wheel clean
 
 VENV := .venv
 BENCH := $(VENV)/bin/bench
@@ -20,6 +20,9 @@ check: $(INSTALLED)
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy --strict bench
 	$(BENCH) report --check
+
+wheel: $(INSTALLED)
+	.ci/wheel $(VENV)/bin/python
 
 $(INSTALLED): pyproject.toml constraints.txt
 	python3 -m venv $(VENV)

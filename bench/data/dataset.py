@@ -1,7 +1,7 @@
 """What a reader returns: three splits of labelled images."""
 
 import hashlib
-import importlib
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import Protocol
@@ -9,46 +9,87 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.plan.cards import dataset_card
+from bench.data.decode import decode
 
 
-class Split:
-    """Labelled images, all in memory. `images` is uint8 in [n, size, size, 3], `labels` int64 in [n]."""
+class Split(Protocol):
+    """Labelled images: `labels` is int64 in [n]; `in_memory` says that no image has to be decoded when asked for."""
 
-    def __init__(self, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> None:
-        self.images = images
+    labels: NDArray[np.int64]
+    in_memory: bool
+
+    def __len__(self) -> int: ...
+
+    def batch(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Return the images at `indices`, uint8 in [n, size, size, 3]."""
+
+    def hash(self) -> str:
+        """Return the first 12 hexadecimal digits of the SHA-256 over what identifies the images, and the labels."""
+
+
+class ArraySplit:
+    """Images in one array, made when first asked for: a measurement seldom looks at every split."""
+
+    in_memory = True
+
+    def __init__(self, make_images: Callable[[], NDArray[np.uint8]], labels: NDArray[np.int64]) -> None:
+        self._make_images = make_images
         self.labels = labels
+
+    @cached_property
+    def images(self) -> NDArray[np.uint8]:
+        return self._make_images()
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def batch(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Return the images at `indices`, uint8 in [n, size, size, 3]."""
         return self.images[indices]
 
-    @cached_property
     def hash(self) -> str:
-        """The first 12 hexadecimal digits of the SHA-256 over what identifies the images, and the labels."""
-        return hashlib.sha256(self.images.tobytes() + self.labels.tobytes()).hexdigest()[:12]
+        return _digest(self.images.tobytes(), self.labels)
 
 
-class FileSplit(Split):
-    """Labelled image files, decoded when asked for."""
+class FileSplit:
+    """Image files, decoded when asked for."""
+
+    in_memory = False
 
     def __init__(self, files: tuple[Path, ...], labels: NDArray[np.int64], image_size: int) -> None:
         self.files = files
         self.labels = labels
         self.image_size = image_size
 
-    def batch(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
-        from bench.data.decode import decode
+    def __len__(self) -> int:
+        return len(self.labels)
 
+    def batch(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
         return np.stack([decode(self.files[index], self.image_size) for index in indices])
 
-    @cached_property
     def hash(self) -> str:
-        described = "".join(f"{file.name} {file.stat().st_size}\n" for file in self.files)
-        return hashlib.sha256(described.encode() + self.labels.tobytes()).hexdigest()[:12]
+        return _digest("".join(f"{file.name} {file.stat().st_size}\n" for file in self.files).encode(), self.labels)
+
+
+class RepeatedSplit:
+    """A split repeated to at least `length` images, for timing batches larger than the split; never for accuracy."""
+
+    def __init__(self, split: Split, length: int) -> None:
+        self._split = split
+        self.in_memory = split.in_memory
+        self.labels = np.tile(split.labels, -(-length // len(split)))
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def batch(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
+        return self._split.batch(indices % len(self._split))
+
+    def hash(self) -> str:
+        return self._split.hash()
+
+
+def _digest(content: bytes, labels: NDArray[np.int64]) -> str:
+    return hashlib.sha256(content + labels.tobytes()).hexdigest()[:12]
 
 
 class Dataset:
@@ -59,18 +100,3 @@ class Dataset:
         self.training = training
         self.validation = validation
         self.test = test
-
-
-class Reader(Protocol):
-    def __call__(self, image_size: int) -> Dataset: ...
-
-
-def read_dataset(name: str, image_size: int) -> Dataset:
-    """Read a dataset by the name of its card, or a folder of images as `folder:PATH`; images are `image_size` pixels square."""
-    if name.startswith("folder:"):
-        from bench.data.folder import read_folder
-
-        return read_folder(Path(name.removeprefix("folder:")), image_size)
-    module, _, function = dataset_card(name).reader.partition(":")
-    reader: Reader = getattr(importlib.import_module(module), function)
-    return reader(image_size)

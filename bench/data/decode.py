@@ -16,7 +16,10 @@ def decode(file: Path, image_size: int) -> NDArray[np.uint8]:
     """
     try:
         with Image.open(file) as image:
-            upright = ImageOps.exif_transpose(image).convert("RGB")
+            upright = ImageOps.exif_transpose(image)
+            if upright.mode.startswith("I"):  # 16 bits a pixel, which Pillow would clip to 8 and not scale.
+                upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
+            upright = upright.convert("RGB")
     except (UnidentifiedImageError, OSError) as error:
         raise JobError(f"{file}: cannot be decoded: {error}") from error
     return np.asarray(ImageOps.fit(upright, (image_size, image_size), Image.Resampling.BILINEAR), dtype=np.uint8)

@@ -1,14 +1,12 @@
 """Handwritten digits: the 1,797 real images that come with scikit-learn."""
 
-from functools import cached_property
-
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-from bench.data.dataset import Dataset, Split
+from bench.data.dataset import ArraySplit, Dataset
 
 
 def read(image_size: int) -> Dataset:
@@ -20,23 +18,16 @@ def read(image_size: int) -> Dataset:
     labels = digits.target.astype(np.int64)
     rest, test = train_test_split(np.arange(len(labels)), test_size=540, stratify=labels, random_state=0)
     training, validation = train_test_split(rest, test_size=180, stratify=labels[rest], random_state=0)
-    splits = [_Scaled(digits.images[chosen], labels[chosen], image_size) for chosen in (training, validation, test)]
+
+    def split(chosen: NDArray[np.int64]) -> ArraySplit:
+        return ArraySplit(lambda: np.stack([_scale(i, image_size) for i in digits.images[chosen]]), labels[chosen])
+
     return Dataset(
-        classes=tuple(str(digit) for digit in range(10)), training=splits[0], validation=splits[1], test=splits[2]
+        classes=tuple(str(digit) for digit in range(10)),
+        training=split(training),
+        validation=split(validation),
+        test=split(test),
     )
-
-
-class _Scaled(Split):
-    """Digits that are scaled when first asked for: a measurement seldom looks at every split."""
-
-    def __init__(self, originals: NDArray[np.float64], labels: NDArray[np.int64], image_size: int) -> None:
-        self.originals = originals
-        self.labels = labels
-        self.image_size = image_size
-
-    @cached_property
-    def images(self) -> NDArray[np.uint8]:  # type: ignore[override]
-        return np.stack([_scale(image, self.image_size) for image in self.originals])
 
 
 def _scale(image: NDArray[np.float64], image_size: int) -> NDArray[np.uint8]:

@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.data.dataset import Split
+from bench.data.dataset import ArraySplit
 from bench.errors import Disagrees, Unsupported
 from bench.export import FORMATS
 from bench.measure.context import Context
@@ -48,8 +48,9 @@ def measure(context: Context) -> Export:
     export = chosen.EXPORTERS[source.kind]
     test = context.dataset.test
     compared = np.arange(min(len(test), protocol.compared_images))
-    sample = Split(test.batch(compared), test.labels[compared])
-    pixels = context.trial.normalise(sample.images)
+    images = test.batch(compared)
+    sample = ArraySplit(lambda: images, test.labels[compared])
+    pixels = context.trial.normalise(images)
     with tempfile.TemporaryDirectory() as folder:
         artifact = Path(folder) / f"model.{name}"
         method, export_seconds = _timed(lambda: export(source.model, source.example, artifact))

@@ -14,8 +14,8 @@ class Framework(msgspec.Struct, frozen=True, kw_only=True):
     build: 'module:function' that makes a Trial. catalogue: 'module:function' that lists the models it has, or None.
     packages: what must be installed, by import name. install: what to type when it is not.
     preload: what the fork server imports. environment: variables set before the interpreter starts.
-    precisions: what each kind of device can do. out_of_memory: patterns of the exceptions that mean it, searched for in
-    'module.Class: message'. any_architecture: whether it takes every architecture without being named on its card.
+    precisions: what each kind of device can do. out_of_memory: patterns of the exceptions that mean it besides MemoryError,
+    searched for in 'module.Class: message'. any_architecture: whether it takes every architecture without being named on its card.
     """
 
     build: str
@@ -25,7 +25,7 @@ class Framework(msgspec.Struct, frozen=True, kw_only=True):
     preload: tuple[str, ...]
     environment: dict[str, str]
     precisions: dict[str, tuple[str, ...]]
-    out_of_memory: tuple[str, ...] = (r"^builtins\.MemoryError",)
+    out_of_memory: tuple[str, ...] = ()
     any_architecture: bool = False
 
 
@@ -34,7 +34,6 @@ _PYTORCH_PRECISIONS = {
     "cuda": ("fp32", "tf32", "amp-fp16", "amp-bf16", "bf16"),
 }
 _PYTORCH_OUT_OF_MEMORY = (
-    r"^builtins\.MemoryError",
     r"^torch\.OutOfMemoryError",
     r"DefaultCPUAllocator: (can't allocate memory|not enough memory)",
     r"std::bad_alloc",
@@ -51,7 +50,6 @@ _PYTORCH_PRELOAD = (
     "torch._dynamo",
     "sklearn.model_selection",
     "bench.frameworks.pytorch",
-    "bench.run.worker",
 )
 # OpenBLAS, which only NumPy uses here, would start a pool of threads in the server that is forked from.
 _PYTORCH_ENVIRONMENT = {
@@ -86,7 +84,7 @@ FRAMEWORKS: dict[str, Framework] = {
         catalogue="bench.frameworks.fake:catalogue",
         packages=("numpy", "sklearn", "PIL"),
         install="pip install numpy scikit-learn pillow",
-        preload=("numpy", "sklearn.datasets", "sklearn.model_selection", "PIL.Image", "bench.run.worker"),
+        preload=("numpy", "sklearn.datasets", "sklearn.model_selection", "PIL.Image"),
         environment={"OPENBLAS_NUM_THREADS": "1"},
         precisions={"cpu": ("fp32",)},
         any_architecture=True,

@@ -1,5 +1,7 @@
 """What torchvision and timm share: the trial around a torch module. Only building the module differs."""
 
+import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
@@ -190,6 +192,8 @@ def prepare(request: Request) -> None:
         if cell.precision in ("tf32", "bf16", "amp-bf16") and torch.cuda.get_device_capability(cell.device) < (8, 0):
             name = torch.cuda.get_device_name(cell.device)
             raise Unsupported(f"{cell.precision} needs compute capability 8.0 or newer, which {name} has not")
+    elif cell.execution == "compiled" and not (os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")):
+        raise Unavailable("torch.compile needs a C++ compiler on the CPU: apt-get install g++")
     torch.manual_seed(request.seed)
     torch.set_num_threads(request.threads)
     torch.backends.cudnn.benchmark = True

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, SequentialSampler
 from torchvision.transforms import v2
 
-from bench.data.dataset import FileSplit, Split
+from bench.data.dataset import Split
 from bench.plan.recipe import Recipe
 
 Batch = tuple[Tensor, Tensor]
@@ -19,7 +19,7 @@ def worker_count(split: Split, recipe: Recipe) -> int:
     """Return how many processes load: the recipe's number, else none for images in memory, one a core up to 8 for files."""
     if recipe.loader_workers is not None:
         return recipe.loader_workers
-    return min(8, len(os.sched_getaffinity(0))) if isinstance(split, FileSplit) else 0
+    return min(8, len(os.sched_getaffinity(0))) if not split.in_memory else 0
 
 
 def batches(

@@ -44,6 +44,6 @@ def measure(context: Context) -> Accuracy:
         training_images=len(dataset.training),
         validation_images=len(dataset.validation),
         test_images=len(dataset.test),
-        split_hashes=(dataset.training.hash, dataset.validation.hash, dataset.test.hash),
+        split_hashes=(dataset.training.hash(), dataset.validation.hash(), dataset.test.hash()),
         skipped_steps=trial.skipped_steps(),
     )

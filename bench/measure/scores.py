@@ -10,12 +10,14 @@ Labels = NDArray[np.int64]
 def top_k(logits: Floats, labels: Labels, k: int) -> float:
     """Return the share of images, in [0, 1], whose label is among the `k` largest of their logits in [n, classes].
 
+    Among equal logits the one of the lower class comes first, so that a constant answer is right for one class only.
     Logits that are not finite count as wrong. With `k` at least the number of classes the answer is 1, and says nothing.
     """
     own = np.take_along_axis(logits, labels[:, None], axis=1)
-    larger = (logits > own).sum(axis=1)
+    earlier = np.arange(logits.shape[1]) < labels[:, None]
+    before = ((logits > own) | ((logits == own) & earlier)).sum(axis=1)
     finite = np.isfinite(logits).all(axis=1)
-    return float(np.mean((larger < k) & finite))
+    return float(np.mean((before < k) & finite))
 
 
 def cross_entropy(logits: Floats, labels: Labels) -> float:

@@ -5,7 +5,8 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from bench.errors import Diverged, JobError
+from bench.data.dataset import RepeatedSplit
+from bench.errors import Diverged
 from bench.measure.context import Context
 from bench.measure.timing import rotating, time_blocks, timed
 from bench.records.record import LoaderTiming, Training
@@ -67,10 +68,11 @@ def _time_loader(context: Context) -> LoaderTiming:
 
 
 def _endless(context: Context) -> Iterator[Any]:
-    """Yield batches epoch after epoch; the cost of starting an epoch's workers is part of the loader."""
-    split = context.dataset.training
-    if len(split) < context.batch_size:
-        raise JobError(f"{len(split)} training images do not fill one batch of {context.batch_size}")
+    """Yield batches epoch after epoch; the cost of starting an epoch's workers is part of the loader.
+
+    A training split smaller than one batch is repeated: what is timed does not depend on which images they are.
+    """
+    split = RepeatedSplit(context.dataset.training, context.batch_size)
     epoch = 0
     while True:
         yield from context.trial.loader(split, seed=epoch)

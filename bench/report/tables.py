@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import TypeVar
 
+from bench.measure import PROBE
 from bench.plan.cards import model_card
 from bench.plan.cell import PRECISIONS, Cell
 from bench.records.record import Accuracy, Build, Export, Inference, Memory, Record, Training
@@ -196,7 +197,7 @@ def _not_measured(records: Sequence[Record]) -> Table | None:
     rows = {
         (record.cell.id, record.measurement, record.status, record.reason or "")
         for record in records
-        if record.status != "ok"
+        if record.status != "ok" and record.measurement != PROBE
     }
     if not rows:
         return None

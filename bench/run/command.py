@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 
 from bench.errors import UsageError
+from bench.measure import PROBE
 from bench.plan.cell import Job
 from bench.plan.estimate import estimate_seconds
 from bench.plan.files import file_hash
@@ -57,6 +58,7 @@ def measure(options: Options) -> int:
         print(f"\nInterrupted. What is measured lies in {file}; go on with --resume.", flush=True)
         raise
     records = latest(read_file(file)) if file.exists() else []
+    records = [record for record in records if record.measurement != PROBE]
     for table in tables(records):
         show(table)
     print(_closing(records, todo, ended, file))

@@ -15,7 +15,9 @@ from typing import Literal, Self
 
 import msgspec
 
+from bench.export import FORMATS
 from bench.frameworks import FRAMEWORKS
+from bench.measure import MEASUREMENTS
 from bench.plan.cell import Job
 from bench.plan.files import PACKAGE
 from bench.records.environment import physical_cores
@@ -24,6 +26,11 @@ from bench.run.server import SERVER, Answer, Request
 
 Isolation = Literal["fork", "spawn"]
 START_TIMEOUT_SECONDS = 300.0
+# Imported by the server too, so that every job of a run is measured by the same code, whatever is edited meanwhile.
+_OWN_MODULES = (
+    "bench.run.worker",
+    *sorted({entry.partition(":")[0] for entry in MEASUREMENTS.values()} | set(FORMATS.values())),
+)
 
 
 class Launched(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,7 +94,7 @@ class Launcher:
         if key in self._servers and not self._servers[key].alive:
             self._servers.pop(key).close()
         if key not in self._servers:
-            self._servers[key] = Server(framework.preload, environment, self.isolation)
+            self._servers[key] = Server((*framework.preload, *_OWN_MODULES), environment, self.isolation)
         return self._servers[key]
 
 

@@ -1,6 +1,5 @@
 """Progress: what runs now, how many jobs of how many, the time left, the last figures."""
 
-import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -49,7 +48,8 @@ class Progress:
 
     def __init__(self) -> None:
         self._jobs: Sequence[Job] = ()
-        self._ratios: list[float] = []
+        # What jobs took and what was guessed, begun as if the guess had been right for a minute.
+        self._taken = self._guessed = 60.0
         self._finished = 0
         self._before = 0
         self._started = 0.0
@@ -79,7 +79,8 @@ class Progress:
     def finish(self, job: Job, record: Record) -> None:
         """Take a job's record: learn from its duration, and show it."""
         if record.isolation != "none":
-            self._ratios.append((time.monotonic() - self._started) / estimate_seconds(job))
+            self._taken += time.monotonic() - self._started
+            self._guessed += estimate_seconds(job)
         self._finished += 1
         position = f"[{self._before + self._finished}/{self._before + len(self._jobs)}]"
         self._last = f"{position} {name(job)}: {describe(record)}"
@@ -91,7 +92,7 @@ class Progress:
 
     def expected_seconds(self, job: Job) -> float:
         """Return how long a job may take: the guess, corrected by what this run's jobs took of theirs."""
-        return estimate_seconds(job) * (statistics.median(self._ratios) if self._ratios else 1.0)
+        return estimate_seconds(job) * self._taken / self._guessed
 
     def seconds_left(self) -> float:
         return sum(self.expected_seconds(job) for job in self._jobs[self._finished :])

@@ -102,7 +102,9 @@ class _Runner:
 
         def fits(size: int) -> bool:
             nonlocal last
-            probe = msgspec.structs.replace(_with_batch_size(job, size), measurement=PROBE, process=0)
+            probe = msgspec.structs.replace(
+                _with_batch_size(job, size), measurement=PROBE, process=0, seed=job.seed - job.process
+            )
             last = self.final_record(probe) or self._measure(probe, probe)
             if last.status not in ("ok", "out_of_memory", "timeout"):
                 raise _as_error(last)

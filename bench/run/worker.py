@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from bench.data.dataset import read_dataset
+from bench.data.read import read_dataset
 from bench.errors import JobError, Status
 from bench.frameworks import FRAMEWORKS
 from bench.frameworks.trial import Request, Trial
@@ -89,6 +89,8 @@ def _limit_memory() -> None:
 def _status(job: Job, error: Exception) -> Status:
     if isinstance(error, JobError):
         return error.status
+    if isinstance(error, MemoryError):
+        return "out_of_memory"
     described = f"{type(error).__module__}.{type(error).__qualname__}: {error}"
     patterns = FRAMEWORKS[job.cell.framework].out_of_memory
     return "out_of_memory" if any(re.search(pattern, described) for pattern in patterns) else "failed"

@@ -1,0 +1,98 @@
+"""A folder of images, in the forms people have them."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bench.data.read import read_dataset
+from bench.errors import JobError
+
+
+def fill(folder: Path, count: int, classes: tuple[str, ...] = ("cat", "dog")) -> None:
+    source = np.random.default_rng(0)
+    for label in classes:
+        (folder / label).mkdir(parents=True, exist_ok=True)
+        for number in range(count):
+            pixels = source.integers(0, 255, (20, 30, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / label / f"{number}.png")
+
+
+def test_one_folder_a_class_is_split_by_name(tmp_path: Path):
+    fill(tmp_path, 60)
+    dataset = read_dataset(f"folder:{tmp_path}", 16)
+    sizes = [len(split) for split in (dataset.training, dataset.validation, dataset.test)]
+    assert sum(sizes) == 120
+    assert sizes[0] > sizes[2] > sizes[1] > 0
+    assert dataset.classes == ("cat", "dog")
+    before = {file.name: dataset.test.files.count(file) for file in dataset.test.files}
+    fill(tmp_path, 70)
+    after = read_dataset(f"folder:{tmp_path}", 16)
+    assert {file.name for file in after.test.files} >= set(before), "an added file moves no other"
+
+
+def test_given_splits_are_kept_and_a_missing_validation_comes_from_training(tmp_path: Path):
+    fill(tmp_path / "train", 40)
+    fill(tmp_path / "test", 5)
+    dataset = read_dataset(f"folder:{tmp_path}", 16)
+    assert len(dataset.test) == 10
+    assert len(dataset.training) + len(dataset.validation) == 80
+    assert len(dataset.validation) > 0
+    fill(tmp_path / "val", 3)
+    assert len(read_dataset(f"folder:{tmp_path}", 16).validation) == 6
+
+
+@pytest.mark.parametrize("mode", ["L", "RGBA", "P", "I;16", "CMYK", "1"])
+def test_every_mode_becomes_three_channels(tmp_path: Path, mode: str):
+    fill(tmp_path, 30)
+    file = tmp_path / "cat" / "0.png"
+    image = Image.new("I;16", (9, 7), 30000) if mode == "I;16" else Image.new("RGB", (9, 7), "red").convert(mode)
+    if mode == "CMYK":
+        file.unlink()
+        file = file.with_suffix(".jpg")
+    image.save(file)
+    dataset = read_dataset(f"folder:{tmp_path}", 16)
+    for split in (dataset.training, dataset.validation, dataset.test):
+        if file in split.files:
+            pixels = split.batch(np.array([split.files.index(file)]))
+            assert pixels.shape == (1, 16, 16, 3)
+            assert pixels.dtype == np.uint8
+            assert mode != "I;16" or 100 < pixels.mean() < 130, "16 bits become 8 by scaling, not by clipping"
+
+
+def test_a_picture_taken_sideways_is_turned_upright(tmp_path: Path):
+    fill(tmp_path, 30)
+    pixels = np.zeros((20, 20, 3), np.uint8)
+    pixels[:10] = 255
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    Image.fromarray(pixels).save(tmp_path / "cat" / "0.png", exif=exif)
+    dataset = read_dataset(f"folder:{tmp_path}", 20)
+    for split in (dataset.training, dataset.validation, dataset.test):
+        for number, file in enumerate(split.files):
+            if file == tmp_path / "cat" / "0.png":
+                found = split.batch(np.array([number]))[0]
+                assert found[0].mean() < 10
+                assert found[-1].mean() > 245
+
+
+def test_a_file_that_is_no_image_is_named(tmp_path: Path):
+    fill(tmp_path, 30)
+    for number in range(30):
+        (tmp_path / "cat" / f"{number}.png").write_bytes(b"not an image")
+    dataset = read_dataset(f"folder:{tmp_path}", 16)
+    with pytest.raises(JobError, match=r"cat/\d+\.png: cannot be decoded"):
+        dataset.training.batch(np.arange(len(dataset.training)))
+
+
+@pytest.mark.parametrize(("classes", "said"), [((), "found none"), (("cat",), "found cat")])
+def test_a_folder_without_two_classes_is_refused(tmp_path: Path, classes: tuple[str, ...], said: str):
+    fill(tmp_path, 30, classes)
+    with pytest.raises(JobError, match=said):
+        read_dataset(f"folder:{tmp_path}", 16)
+
+
+def test_a_missing_folder_is_named(tmp_path: Path):
+    with pytest.raises(JobError, match="no such folder"):
+        read_dataset(f"folder:{tmp_path / 'none'}", 16)

@@ -1,0 +1,41 @@
+"""Statistics hold what they promise, on data whose truth is known."""
+
+import random
+
+import pytest
+
+from bench.measure.statistics import median_interval, percentile, proportion_half_width, samples_needed
+
+
+@pytest.mark.parametrize(("share", "needed"), [(0.90, 64), (0.95, 130), (0.99, 662), (0.999, 6636)])
+def test_sample_counts_are_those_of_mlperf_loadgen(share: float, needed: int):
+    assert samples_needed(share) == needed
+
+
+def test_a_percentile_without_support_is_none():
+    values = [float(n) for n in range(1, 662)]
+    assert percentile(values, 0.99) is None
+    assert percentile([*values, 662.0], 0.99) == 656.0
+    assert percentile([3.0], 0.5) == 3.0
+
+
+def test_fewer_than_six_samples_cannot_reach_95_percent():
+    assert median_interval([1, 2, 3, 4, 5]).coverage < 0.95
+    assert median_interval([1, 2, 3, 4, 5, 6]).coverage >= 0.95
+
+
+@pytest.mark.parametrize("count", [6, 10, 25])
+def test_the_interval_of_the_median_covers_the_true_one(count: int):
+    source = random.Random(0)
+    runs = 4000
+    held = 0
+    for _ in range(runs):
+        interval = median_interval([source.lognormvariate(0, 1) for _ in range(count)])
+        held += interval.low <= 1.0 <= interval.high
+    assert held / runs >= 0.943, "95 % less three standard errors of 4,000 runs"
+    assert held / runs == pytest.approx(median_interval(range(count)).coverage, abs=0.012)
+
+
+def test_wilsons_interval_matches_the_published_case():
+    # 10,000 images at 90 %: ± 0.59 points.
+    assert proportion_half_width(0.9, 10_000) == pytest.approx(0.0059, abs=5e-5)

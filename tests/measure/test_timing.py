@@ -1,0 +1,63 @@
+"""Timing counts the steps it says it counts, and waits where it says it waits."""
+
+import time
+
+import pytest
+
+from bench.measure.timing import rotating, time_blocks, time_requests
+
+
+class Device:
+    """A device whose clock is the test's: a step is queued at once and done when waited for."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, step_seconds: float, wait_seconds: float = 0.0) -> None:
+        self.now, self.queued, self.steps, self.waits = 0.0, 0, 0, 0
+        self.step_seconds, self.wait_seconds = step_seconds, wait_seconds
+        monkeypatch.setattr(time, "perf_counter", lambda: self.now)
+
+    def step(self) -> None:
+        self.queued += 1
+        self.steps += 1
+
+    def synchronize(self) -> None:
+        self.waits += 1
+        self.now += self.queued * self.step_seconds + (self.wait_seconds if self.queued else 0)
+        self.queued = 0
+
+
+def blocks(device: Device, **changes: float):
+    arguments = {"warmup_steps": 5, "warmup_seconds": 0.1, "blocks": 4, "block_seconds": 0.5} | changes
+    return time_blocks(device.step, device.synchronize, **arguments)
+
+
+def test_the_rate_is_the_devices_and_not_the_waitings(monkeypatch: pytest.MonkeyPatch):
+    device = Device(monkeypatch, step_seconds=0.002, wait_seconds=0.004)
+    found = blocks(device)
+    assert found.images_per_second(32) == pytest.approx(32 / 0.002, rel=0.02), "waiting is paid once a block"
+    assert all(seconds >= 0.4 for seconds in found.block_seconds)
+
+
+def test_both_bounds_of_the_warm_up_are_reached_and_it_is_kept(monkeypatch: pytest.MonkeyPatch):
+    assert len(blocks(Device(monkeypatch, 1 / 64), warmup_seconds=0.25).warmup_step_seconds) == 16
+    assert len(blocks(Device(monkeypatch, 1.0)).warmup_step_seconds) == 5
+
+
+def test_a_step_longer_than_a_block_is_a_block(monkeypatch: pytest.MonkeyPatch):
+    device = Device(monkeypatch, step_seconds=2.0)
+    found = blocks(device)
+    assert found.steps_per_block == 1
+    assert device.steps == 5 + 4
+
+
+def test_requests_end_with_their_number_or_their_time(monkeypatch: pytest.MonkeyPatch):
+    device = Device(monkeypatch, 1 / 64)
+    assert len(time_requests(device.step, device.synchronize, requests=7, seconds=1.0)) == 7
+    assert len(time_requests(device.step, device.synchronize, requests=1000, seconds=0.25)) == 16
+
+
+def test_batches_take_turns():
+    seen: list[int] = []
+    step = rotating([1, 2, 3], seen.append)
+    for _ in range(5):
+        step()
+    assert seen == [1, 2, 3, 1, 2]

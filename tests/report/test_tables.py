@@ -1,0 +1,92 @@
+"""Tables say what the records say: no more digits, no mixing, nothing where nothing was measured."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from bench.records.record import Inference, Record, Training
+from bench.records.store import read_file
+from bench.report.format import milliseconds, rate, top1
+from bench.report.table import Table, markdown
+from bench.report.tables import tables
+
+FIXTURE = Path(__file__).parents[1] / "records" / "schema-1.jsonl"
+
+
+@pytest.fixture
+def records() -> list[Record]:
+    return read_file(FIXTURE)
+
+
+def find(found: tuple[Table, ...], title: str) -> Table:
+    return next(table for table in found if table.title.startswith(title))
+
+
+def test_every_measurement_has_its_table(records: list[Record]):
+    titles = [table.title.partition(":")[0] for table in tables(records)]
+    assert titles == ["Models", "Training and accuracy", "Inference", "Exports", "Not measured"]
+
+
+def test_tables_do_not_depend_on_the_order_of_the_records(records: list[Record]):
+    assert tables(records) == tables(records[::-1])
+
+
+def test_a_throughput_is_all_images_over_all_time(records: list[Record]):
+    training = [r for r in records if isinstance(r.figures, Training) and r.cell.framework == "timm"]
+    (figures,) = {r.figures for r in training if r.cell.precision == "fp32"}
+    assert isinstance(figures, Training)
+    blocks = figures.resident
+    expected = 32 * blocks.steps_per_block * len(blocks.block_seconds) / sum(blocks.block_seconds)
+    table = find(tables(records), "Training")
+    row = next(row for row in table.rows if row[1:3] == ("timm", "fp32"))
+    assert row[table.columns.index("Training img/s")] == f"{expected:,.0f}"
+
+
+def test_what_differs_in_more_than_its_axes_is_in_another_table(records: list[Record]):
+    other = [
+        msgspec.structs.replace(r, cell=msgspec.structs.replace(r.cell, dataset="folder:pictures"))
+        for r in records
+        if isinstance(r.figures, Inference)
+    ]
+    found = [table for table in tables(records + other) if table.title.startswith("Inference")]
+    assert len(found) == 2
+    assert all(len(table.rows) == len(other) for table in found)
+
+
+def test_what_failed_is_told_and_has_no_figures(records: list[Record]):
+    broken = [
+        msgspec.structs.replace(r, status="timeout", reason="killed after 9 s", figures=None)
+        if r.measurement == "inference"
+        else r
+        for r in records
+    ]
+    found = tables(broken)
+    assert not any(table.title.startswith("Inference") for table in found)
+    assert any("killed after 9 s" in row for row in find(found, "Not measured").rows)
+
+
+def test_few_processes_are_said(records: list[Record]):
+    assert "no interval" in find(tables(records), "Inference").notes[0]
+
+
+def test_figures_have_three_digits_and_no_exponent():
+    assert rate([12345.6]) == "12,346"
+    assert rate([1.2345]) == "1.23"
+    assert rate([10.0, 11.0, 12.0]) == "11.0 (10.0–12.0)"
+    assert rate([]) == "–"
+
+
+def test_a_percentile_without_support_reads_too_few():
+    assert milliseconds([0.001] * 63, 0.9) == "too few"
+    assert milliseconds([0.001] * 64, 0.9) == "1.00"
+    assert milliseconds([], 0.5) == "–"
+
+
+def test_accuracy_carries_the_sampling_error_of_the_test_split():
+    assert top1([0.9], 10_000) == "90.0% ± 0.6"
+
+
+def test_markdown_escapes_what_would_break_a_row():
+    table = Table(title="t", columns=("a", "b"), labels=1, rows=(("x|y", "1"),), notes=("n",))
+    assert markdown(table) == "#### t\n\n| a | b |\n| --- | ---: |\n| x\\|y | 1 |\n\nn"
