@@ -13,7 +13,9 @@ test: $(INSTALLED)
 
 # The project's own speed: figures for docs/performance.md.
 benchmark: $(INSTALLED)
-	$(VENV)/bin/python -m pytest tests/performance --benchmark-only -s
+	mkdir -p .benchmarks
+	$(VENV)/bin/python -m pytest tests/performance --benchmark-only --benchmark-json=.benchmarks/speed.json
+	$(VENV)/bin/python tests/performance/write.py .benchmarks/speed.json docs/performance.md
 
 check: $(INSTALLED)
 	$(VENV)/bin/ruff check .

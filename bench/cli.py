@@ -22,7 +22,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 INTERRUPTED = 130
-KINDS = ("models", "datasets", "frameworks", "precisions", "matrices")
 
 Axis = typer.Option(metavar="LIST", help="narrow the matrix: names or globs, comma-separated")
 
@@ -127,29 +126,26 @@ def report(
 
 
 @app.command("list")
-def list_(kind: Annotated[str, typer.Argument(metavar="|".join(KINDS))]) -> None:
+def list_(
+    kind: Annotated[str, typer.Argument(metavar="KIND", help="models, datasets, frameworks, precisions or matrices")],
+) -> None:
     """List what can be named: models, datasets, frameworks, precisions, matrices."""
     from bench.report.listing import LISTINGS
+    from bench.report.table import show
 
     if kind not in LISTINGS:
         raise unknown("list", kind, LISTINGS)
-    _print(LISTINGS[kind]())
+    show(LISTINGS[kind]())
 
 
 @app.command()
 def doctor() -> None:
     """Say what this machine can measure, and what to install for the rest."""
     from bench.report.doctor import findings
+    from bench.report.table import show
 
     for table in findings():
-        _print(table)
-
-
-def _print(table: object) -> None:
-    from bench.report.table import Table, show
-
-    assert isinstance(table, Table)
-    show(table)
+        show(table)
 
 
 def _seconds(text: str) -> float:

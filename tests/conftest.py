@@ -1,9 +1,10 @@
 """What the tests share: small cells and jobs of the fake framework, and a command line in a process of its own."""
 
 import os
+import resource
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from bench.plan.cards import model_card
 from bench.plan.cell import Cell, Job
 from bench.plan.protocol import Protocol
 from bench.plan.recipe import recipe
+from bench.records.record import Outcome
+from bench.run.worker import execute
 
 CHECKOUT = Path(__file__).parent.parent
 FAST = Protocol(
@@ -100,3 +103,11 @@ image_sizes = [32]
 """
     )
     return file
+
+
+@pytest.fixture
+def execute_here() -> Iterator[Callable[[Job], Outcome]]:
+    """Return a function that does a job in this process, and lift the worker's memory limit afterwards."""
+    limits = resource.getrlimit(resource.RLIMIT_DATA)
+    yield execute
+    resource.setrlimit(resource.RLIMIT_DATA, limits)

@@ -26,6 +26,9 @@ HEAVY = ("torch", "torchvision", "timm", "sklearn", "pandas", "onnxruntime", "sc
         (["run", "--frameworks", "fake", "--results", "/proc/none"], "/proc/none"),
         (["list", "modles"], "did you mean 'models'"),
         (["report", "--results", "nowhere"], "nowhere: no such file or folder"),
+        (["run", "--weights", "pretraind"], "neither random, nor pretrained, nor a file"),
+        (["run", "--dataset", "folder:nowhere"], "folder:nowhere: no such folder"),
+        (["run", "--measurements", "batch_size"], "unknown measurement 'batch_size'"),
         (["run", "--nonsense"], "No such option"),
     ],
 )
@@ -62,11 +65,12 @@ def test_a_dry_run_prints_cells_and_an_estimate_and_writes_nothing(run_bench: Ru
     "arguments", [["--help"], ["list", "models"], ["list", "frameworks"], ["doctor"], ["report", "--check"]]
 )
 def test_nothing_heavy_is_imported(arguments: list[str]):
+    """`report --check` also holds the committed README against the committed results."""
     code = (
         "import sys; from bench.cli import main\n"
         f"sys.argv[1:] = {arguments!r}\n"
         "try: main()\n"
-        "except SystemExit: pass\n"
+        "except SystemExit as end: assert not end.code, end.code\n"
         f"print('HEAVY', [name for name in {HEAVY!r} if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=CHECKOUT)

@@ -21,8 +21,11 @@ T = TypeVar("T")
 Floats = NDArray[np.float32]
 Run = Callable[[Floats], Floats]
 WARMUP_REQUESTS = 10
+# Some libraries start the last normalisation of each residual block at zero. Left so, half of the network could be wrong
+# without a difference, and an exporter may fold it away: the artifact would be smaller and faster than a trained one.
+TRAINING_STEPS = 8
 # Sums taken in another order differ by about 1e-7 of a value; through 50 layers that grows to some 1e-5 of the largest logit.
-TOLERANCE = 1e-3
+TOLERANCE = 1e-4
 
 
 class Format(Protocol):
@@ -45,6 +48,9 @@ def measure(context: Context) -> Export:
     source = context.trial.source()
     if source.kind not in chosen.EXPORTERS:
         raise Unsupported(f"{name} cannot be made from a {source.kind} model")
+    for batch in context.batches(context.dataset.training, context.batch_size, TRAINING_STEPS):
+        context.trial.train_step(batch)
+    source = context.trial.source()
     export = chosen.EXPORTERS[source.kind]
     test = context.dataset.test
     compared = np.arange(min(len(test), protocol.compared_images))
@@ -58,9 +64,10 @@ def measure(context: Context) -> Export:
         first, first_seconds = _timed(lambda: run(pixels[:1]))
         found = np.concatenate([first, *(run(pixels[i : i + 1]) for i in range(1, len(pixels)))])
         absolute, relative, top1 = agreement(context.trial.logits(sample), found)
-        if not relative <= TOLERANCE:
+        if not (relative <= TOLERANCE and top1 == 1):
             raise Disagrees(
-                f"{name} differs from its source by {relative:.2g} of the largest logit, over {TOLERANCE:g}"
+                f"{name} differs from its source by {relative:.2g} of the largest logit (allowed {TOLERANCE:g}), "
+                f"and has the same top-1 for {top1:.1%} of the images"
             )
         return Export(
             export_seconds=export_seconds,

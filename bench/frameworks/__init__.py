@@ -7,6 +7,8 @@ import sys
 
 import msgspec
 
+from bench.plan.files import PACKAGE
+
 
 class Framework(msgspec.Struct, frozen=True, kw_only=True):
     """One framework, as data.
@@ -15,7 +17,7 @@ class Framework(msgspec.Struct, frozen=True, kw_only=True):
     packages: what must be installed, by import name. install: what to type when it is not.
     preload: what the fork server imports. environment: variables set before the interpreter starts.
     precisions: what each kind of device can do. out_of_memory: patterns of the exceptions that mean it besides MemoryError,
-    searched for in 'module.Class: message'. any_architecture: whether it takes every architecture without being named on its card.
+    searched for in 'module.Class: message'. any_architecture: whether it takes architectures whose cards do not name it.
     """
 
     build: str
@@ -56,6 +58,8 @@ _PYTORCH_ENVIRONMENT = {
     "PYTORCH_NVML_BASED_CUDA_CHECK": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "OPENBLAS_NUM_THREADS": "1",
+    # What was compiled by an earlier job would make this one's compile time that of a look-up.
+    "TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1",
 }
 
 FRAMEWORKS: dict[str, Framework] = {
@@ -86,7 +90,7 @@ FRAMEWORKS: dict[str, Framework] = {
         install="pip install numpy scikit-learn pillow",
         preload=("numpy", "sklearn.datasets", "sklearn.model_selection", "PIL.Image"),
         environment={"OPENBLAS_NUM_THREADS": "1"},
-        precisions={"cpu": ("fp32",)},
+        precisions={"cpu": ("fp32",), "cuda": ("fp32",)},
         any_architecture=True,
     ),
 }
@@ -103,7 +107,12 @@ def catalogue(framework: str) -> list[str] | None:
     if entry is None or missing_packages(framework):
         return None
     module, _, function = entry.partition(":")
-    code = f"import importlib, json; names = importlib.import_module({module!r}).{function}(); print(); print(json.dumps(names))"
-    asked = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    code = (
+        "import sys; sys.path.append(sys.argv[1]); import importlib, json; "
+        f"names = importlib.import_module({module!r}).{function}(); print(); print(json.dumps(names))"
+    )
+    asked = subprocess.run(
+        [sys.executable, "-P", "-c", code, str(PACKAGE.parent)], capture_output=True, text=True, check=True
+    )
     names: list[str] = json.loads(asked.stdout.splitlines()[-1])
     return names

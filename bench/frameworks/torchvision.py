@@ -40,10 +40,12 @@ def _pretrained(request: Request) -> TorchTrial:
     if model.image_size_argument and request.cell.image_size != size:
         raise Unsupported(f"{model.weights} takes images of {size} px, not of {request.cell.image_size} px")
     try:
-        module = torchvision.models.get_model(model.model, weights=weights, **model.arguments)
+        module = torchvision.models.get_model(model.model, weights=weights)
     except OSError as error:  # URLError is one.
         file = weights.url.rpartition("/")[2]
         raise offline(file, error, f"{torch.hub.get_dir()}/checkpoints") from None
+    if model.arguments.get("aux_logits") is False:  # With weights, torchvision refuses the argument itself.
+        module.aux_logits, module.AuxLogits = False, None
     replace_head(module, request.classes)
     pixels = weights.transforms()
     return TorchTrial(

@@ -19,8 +19,9 @@ def measure(context: Context) -> Accuracy:
     begun = time.perf_counter()
 
     def epoch_done(epoch: Epoch) -> None:
-        if not math.isfinite(epoch.training_loss):
-            raise Diverged(f"the training loss of epoch {len(curve) + 1} is {epoch.training_loss}")
+        for kind, loss in (("training", epoch.training_loss), ("validation", epoch.validation_loss)):
+            if not math.isfinite(loss):
+                raise Diverged(f"the {kind} loss of epoch {len(curve) + 1} is {loss}")
         curve.append(
             EpochCurve(
                 elapsed_seconds=time.perf_counter() - begun,

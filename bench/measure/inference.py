@@ -1,5 +1,7 @@
 """Inference: images a second at the cell's batch, and the latency of single images."""
 
+import math
+
 from bench.measure.context import Context
 from bench.measure.timing import rotating, time_blocks, time_requests, timed
 from bench.records.record import Inference
@@ -24,9 +26,7 @@ def measure(context: Context) -> Inference:
     )
     compile_seconds = trial.compile_seconds()
     request = rotating(context.batches(test, 1, 2 * BATCHES_IN_ROTATION), trial.predict)
-    warmup = time_requests(
-        request, trial.synchronize, requests=LATENCY_WARMUP_REQUESTS, seconds=protocol.latency_seconds
-    )
+    warmup = time_requests(request, trial.synchronize, requests=LATENCY_WARMUP_REQUESTS, seconds=math.inf)
     latency = time_requests(
         request, trial.synchronize, requests=protocol.latency_requests, seconds=protocol.latency_seconds
     )

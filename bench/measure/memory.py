@@ -2,8 +2,13 @@
 
 import resource
 import sys
+from collections.abc import Callable
+from typing import Any
 
-from bench.frameworks.trial import PeakMemory, Trial
+import numpy as np
+
+from bench.data.dataset import RepeatedSplit
+from bench.frameworks.trial import Trial
 from bench.measure.context import Context
 from bench.records.record import Memory, MemoryPeak
 
@@ -14,22 +19,25 @@ def measure(context: Context) -> Memory:
     """Return peaks after building and predicting, and after training too.
 
     The resident peaks only ever grow, so prediction comes first; both stand above what the process held before the
-    model was built. On a GPU the allocator's peaks are each counted anew.
+    model was built, with the images already made; the library's own code and workspaces that the
+    model is the first to touch count too. On a GPU the allocator's peaks are each counted anew.
     """
+    split = RepeatedSplit(context.dataset.training, context.batch_size)
+    chosen = np.arange(context.batch_size)
+    images, labels = split.batch(chosen), split.labels[chosen]
     baseline = peak_resident_bytes()
     trial = context.trial
-    batch = context.batches(context.dataset.training, context.batch_size, 1)[0]
+    batch = trial.place(images, labels)
     peaks = [_peak(trial, step, batch, baseline) for step in (trial.predict, trial.train_step)]
     return Memory(baseline_resident_bytes=baseline, inference=peaks[0], training=peaks[1])
 
 
-def _peak(trial: Trial, step: object, batch: object, baseline: int) -> MemoryPeak:
-    assert callable(step)
+def _peak(trial: Trial, step: Callable[[Any], Any], batch: Any, baseline: int) -> MemoryPeak:
     trial.reset_peak_memory()
     for _ in range(STEPS):
         step(batch)
     trial.synchronize()
-    allocator: PeakMemory = trial.peak_memory()
+    allocator = trial.peak_memory()
     return MemoryPeak(
         allocated_bytes=allocator.allocated_bytes,
         reserved_bytes=allocator.reserved_bytes,

@@ -61,7 +61,10 @@ def percentile(values: Sequence[float], share: float) -> float | None:
     return ordered[min(len(ordered) - 1, math.ceil(share * len(ordered)) - 1)]
 
 
-def proportion_half_width(share: float, count: int) -> float:
-    """Return the half-width of Wilson's 95 % interval of a proportion seen in `count` independent trials."""
+def proportion_interval(share: float, count: int) -> tuple[float, float]:
+    """Return Wilson's 95 % interval of a proportion seen in `count` independent trials (Wilson 1927)."""
     z = 1.959964
-    return z / (1 + z * z / count) * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
+    shrink = 1 + z * z / count
+    centre = (share + z * z / (2 * count)) / shrink
+    half = z / shrink * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
+    return centre - half, centre + half

@@ -77,6 +77,7 @@ def model_names() -> tuple[str, ...]:
     return names(cards_folder("models"))
 
 
+@cache
 def model_card_hash(name: str) -> str | None:
     """Return the hash of an architecture's card, or None where it has none."""
     return None if "/" in name else file_hash(cards_folder("models") / f"{name}.toml")

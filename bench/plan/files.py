@@ -3,6 +3,7 @@
 import difflib
 import hashlib
 import re
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -29,6 +30,7 @@ def names(folder: Path) -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in folder.glob("*.toml")))
 
 
+@cache
 def file_hash(path: Path) -> str:
     """Return the first 12 hexadecimal digits of the SHA-256 of a file's bytes."""
     return hashlib.sha256(path.read_bytes()).hexdigest()[:12]

@@ -87,6 +87,11 @@ def check(grid: Grid) -> None:
     for dataset in grid.datasets:
         if not dataset.startswith("folder:"):
             dataset_card(dataset)
+        elif not Path(dataset.removeprefix("folder:")).is_dir():
+            raise UsageError(f"{dataset}: no such folder")
+    for weights in grid.weights:
+        if weights not in ("random", "pretrained") and not Path(weights).is_file():
+            raise UsageError(f"weights {weights!r} are neither random, nor pretrained, nor a file")
     for name in grid.recipes:
         recipe(name)
     _check_sizes("batch_sizes", grid.batch_sizes)

@@ -40,5 +40,6 @@ def recipe_names() -> tuple[str, ...]:
     return names(RECIPES)
 
 
+@cache
 def recipe_hash(name: str) -> str:
     return file_hash(RECIPES / f"{name}.toml")

@@ -22,7 +22,7 @@ SCHEMA = 1
 FINAL: frozenset[Status] = frozenset({"ok", "unsupported", "out_of_memory", "timeout", "diverged"})
 
 
-class Build(msgspec.Struct, frozen=True, kw_only=True, tag="build", tag_field="kind"):
+class Build(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="build", tag_field="kind"):
     """`flops_per_image`: floating-point operations of one forward pass, two a multiply-accumulate."""
 
     parameters: int
@@ -30,7 +30,7 @@ class Build(msgspec.Struct, frozen=True, kw_only=True, tag="build", tag_field="k
     build_seconds: float
 
 
-class LoaderTiming(msgspec.Struct, frozen=True, kw_only=True):
+class LoaderTiming(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Training from the real loader; `wait_seconds` of `total_seconds` went by before a batch was in hand."""
 
     steps: int
@@ -38,7 +38,7 @@ class LoaderTiming(msgspec.Struct, frozen=True, kw_only=True):
     wait_seconds: float
 
 
-class Training(msgspec.Struct, frozen=True, kw_only=True, tag="training", tag_field="kind"):
+class Training(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="training", tag_field="kind"):
     """`resident`: steps on batches that lie on the device. The losses are of one fixed batch, before and after."""
 
     first_step_seconds: float
@@ -50,7 +50,7 @@ class Training(msgspec.Struct, frozen=True, kw_only=True, tag="training", tag_fi
     skipped_steps: int | None
 
 
-class EpochCurve(msgspec.Struct, frozen=True, kw_only=True):
+class EpochCurve(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The state after one epoch; `elapsed_seconds` counts training and validation from the beginning."""
 
     elapsed_seconds: float
@@ -59,7 +59,7 @@ class EpochCurve(msgspec.Struct, frozen=True, kw_only=True):
     validation_top1: float
 
 
-class Accuracy(msgspec.Struct, frozen=True, kw_only=True, tag="accuracy", tag_field="kind"):
+class Accuracy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="accuracy", tag_field="kind"):
     """Shares in [0, 1]. `best_epoch` counts from 1 and was chosen on validation; the test split was seen once."""
 
     test_top1: float
@@ -73,7 +73,9 @@ class Accuracy(msgspec.Struct, frozen=True, kw_only=True, tag="accuracy", tag_fi
     skipped_steps: int | None
 
 
-class Inference(msgspec.Struct, frozen=True, kw_only=True, tag="inference", tag_field="kind"):
+class Inference(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="inference", tag_field="kind"
+):
     """`resident`: forward passes at the cell's batch. Latency: single images, each waited for."""
 
     first_batch_seconds: float
@@ -83,7 +85,7 @@ class Inference(msgspec.Struct, frozen=True, kw_only=True, tag="inference", tag_
     latency_seconds: tuple[float, ...]
 
 
-class MemoryPeak(msgspec.Struct, frozen=True, kw_only=True):
+class MemoryPeak(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The allocator's peak and reservation on a GPU, and the resident peak above what stood before the model."""
 
     allocated_bytes: int | None
@@ -91,13 +93,13 @@ class MemoryPeak(msgspec.Struct, frozen=True, kw_only=True):
     resident_bytes: int
 
 
-class Memory(msgspec.Struct, frozen=True, kw_only=True, tag="memory", tag_field="kind"):
+class Memory(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="memory", tag_field="kind"):
     baseline_resident_bytes: int
     inference: MemoryPeak
     training: MemoryPeak
 
 
-class Export(msgspec.Struct, frozen=True, kw_only=True, tag="export", tag_field="kind"):
+class Export(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="export", tag_field="kind"):
     """An artifact that agrees with its source; errors are over all logits of `compared_images` real images.
 
     `maximum_relative_error` is the maximum absolute error over the largest absolute logit.
@@ -117,7 +119,9 @@ class Export(msgspec.Struct, frozen=True, kw_only=True, tag="export", tag_field=
     method: str
 
 
-class BatchSize(msgspec.Struct, frozen=True, kw_only=True, tag="batch_size", tag_field="kind"):
+class BatchSize(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="batch_size", tag_field="kind"
+):
     fits: int
 
 
@@ -125,7 +129,7 @@ Figures = Build | Training | Accuracy | Inference | Memory | Export | BatchSize
 InForce = dict[str, str | int | float | bool | None]
 
 
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+class Outcome(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a worker says of its job. `reason` is None when the status is ok."""
 
     status: Status
@@ -135,16 +139,17 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     worker_started: float | None = None
 
 
-class Hashes(msgspec.Struct, frozen=True, kw_only=True):
-    """The first 12 digits of the SHA-256 of what the measurement depended on; None for a model without a card."""
+class Hashes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The first 12 digits of the SHA-256 of the files behind a measurement; None where there is no such file."""
 
     card: str | None
     recipe: str
     matrix: str
     protocol: str
+    weights: str | None
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True):
+class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One line of a results file.
 
     `run` names the run, `process` counts the repetitions from 0, `batch_size` is what was run: the cell's, or what was

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from bench.measure.statistics import median_interval, percentile, proportion_half_width
+from bench.measure.statistics import median_interval, percentile, proportion_interval
 
 NOTHING = "–"
 TOO_FEW = "too few"
@@ -28,11 +28,12 @@ def milliseconds(samples: Sequence[float], share: float) -> str:
 
 
 def top1(shares: Sequence[float], images: int) -> str:
-    """Return the mean over seeds in percent, with the sampling error of a test split of so many images."""
+    """Return the mean over seeds in percent, with the interval that the size of the test split allows."""
     if not shares:
         return NOTHING
     mean = sum(shares) / len(shares)
-    return f"{mean:.1%} ± {proportion_half_width(mean, images) * 100:.1f}"
+    low, high = proportion_interval(mean, images)
+    return f"{mean * 100:.1f} ({low * 100:.1f}–{high * 100:.1f})"
 
 
 def number(value: float | None, digits: int = 1) -> str:

@@ -87,6 +87,8 @@ def _training(records: Sequence[Record], fixed: Fixed) -> Table | None:
                 rate([t.loader.steps * batch / t.loader.total_seconds for t in trainings]),
                 percent(_mean([t.loader.wait_seconds / t.loader.total_seconds for t in trainings])),
                 number(_mean([t.first_step_seconds for t in trainings]), 2),
+                number(_mean([t.compile_seconds for t in trainings if t.compile_seconds is not None]), 1),
+                str(len(trainings)),
                 _peak([m.training.allocated_bytes or m.training.resident_bytes for m in _figures(own, Memory)]),
             )
         )
@@ -96,18 +98,20 @@ def _training(records: Sequence[Record], fixed: Fixed) -> Table | None:
         title=f"Training and accuracy: {_describe(fixed)}",
         columns=(
             *_AXES,
-            "Top-1 on test",
+            "Top-1 on test, %",
             "s an epoch",
             "s to best epoch",
             "Training img/s",
             "from the loader",
             "Data wait",
             "First step, s",
+            "Compile, s",
+            "Processes",
             "Peak memory, MiB",
         ),
         labels=4,
         rows=tuple(rows),
-        notes=(_protocol_note(records), _accuracy_note(records), _MEMORY_NOTE),
+        notes=(_RATE_NOTE, _ACCURACY_NOTE, _MEMORY_NOTE),
     )
 
 
@@ -125,6 +129,8 @@ def _inference(records: Sequence[Record], fixed: Fixed) -> Table | None:
                 rate([i.resident.images_per_second(batch) for i in inferences]),
                 *(milliseconds(latencies, share) for share in (0.5, 0.9, 0.99)),
                 number(_mean([i.first_batch_seconds for i in inferences]), 2),
+                number(_mean([i.compile_seconds for i in inferences if i.compile_seconds is not None]), 1),
+                str(len(inferences)),
                 _peak([m.inference.allocated_bytes or m.inference.resident_bytes for m in _figures(own, Memory)]),
             )
         )
@@ -132,11 +138,21 @@ def _inference(records: Sequence[Record], fixed: Fixed) -> Table | None:
         return None
     return Table(
         title=f"Inference: {_describe(fixed)}",
-        columns=(*_AXES, "img/s", "p50, ms", "p90, ms", "p99, ms", "First batch, s", "Peak memory, MiB"),
+        columns=(
+            *_AXES,
+            "img/s",
+            "p50, ms",
+            "p90, ms",
+            "p99, ms",
+            "First batch, s",
+            "Compile, s",
+            "Processes",
+            "Peak memory, MiB",
+        ),
         labels=4,
         rows=tuple(rows),
         notes=(
-            _protocol_note(records),
+            _RATE_NOTE,
             "Latency is of single images, over the requests of all processes. 'too few': a percentile needs 64 samples "
             "at p90 and 662 at p99 (MLPerf LoadGen's rule).",
         ),
@@ -214,21 +230,14 @@ _MEMORY_NOTE = (
 )
 
 
-def _protocol_note(records: Sequence[Record]) -> str:
-    processes = max(record.protocol.processes for record in records)
-    if processes < 2:
-        return "One process a figure: no interval."
-    if processes < 6:
-        return f"Median of {processes} processes with their whole range: too few for a 95 % interval."
-    return f"Median of {processes} processes with its 95 % interval (order statistics)."
-
-
-def _accuracy_note(records: Sequence[Record]) -> str:
-    seeds = max(record.protocol.seeds for record in records)
-    return (
-        f"Top-1: mean of {seeds} {'seed' if seeds == 1 else 'seeds'}, ± the 95 % sampling error of the test split "
-        "(Wilson); the epoch was chosen on validation."
-    )
+_RATE_NOTE = (
+    "Rates: median over processes; in brackets their whole range below six processes, from six on the 95 % interval of the "
+    "median (order statistics)."
+)
+_ACCURACY_NOTE = (
+    "Top-1: one process a seed, their mean; in brackets Wilson's 95 % interval for a test split of this size, which says "
+    "nothing of other seeds. The epoch was chosen on validation."
+)
 
 
 def _by_cell(records: Sequence[Record]) -> list[tuple[Cell, list[Record]]]:

@@ -1,5 +1,6 @@
 """`bench run`: options become jobs, jobs become a results file, and its tables are shown."""
 
+from collections import defaultdict
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import msgspec
 
 from bench.errors import UsageError
 from bench.measure import PROBE
-from bench.plan.cell import Job
+from bench.plan.cell import Cell, Job
 from bench.plan.estimate import estimate_seconds
 from bench.plan.files import file_hash
 from bench.plan.jobs import jobs
@@ -42,7 +43,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 def measure(options: Options) -> int:
     """Measure the matrix, print its tables, and return the exit status: 1 when a row failed, else 0."""
     path, matrix, planned = _plan(options)
-    file = _results_file(options, path)
+    file = _results_file(options, path, matrix)
     run = Run(
         file=file,
         matrix_hash=file_hash(path),
@@ -54,6 +55,8 @@ def measure(options: Options) -> int:
     try:
         with Progress() as progress:
             ended = run_jobs(todo, run, progress)
+    except OSError as error:
+        raise UsageError(f"{error}; what is measured lies in {file}, go on with --resume") from None
     except KeyboardInterrupt:
         print(f"\nInterrupted. What is measured lies in {file}; go on with --resume.", flush=True)
         raise
@@ -69,12 +72,15 @@ def dry(options: Options) -> None:
     """Print the cells, what is measured of each, and a rough estimate."""
     _, matrix, planned = _plan(options)
     todo = jobs(planned, matrix.protocol, options.seed)
+    by_cell: dict[Cell, list[Job]] = defaultdict(list)
+    for job in todo:
+        by_cell[job.cell].append(job)
     show(
         Table(
             title=f"{options.matrix}: {matrix.description}",
             columns=("Cell", "Measurements", "Processes", "Estimate"),
             labels=2,
-            rows=tuple(_dry_row(entry, [job for job in todo if job.cell == entry.cell]) for entry in planned),
+            rows=tuple(_dry_row(entry, by_cell[entry.cell]) for entry in planned),
         )
     )
     seconds = sum(map(estimate_seconds, todo))
@@ -107,27 +113,27 @@ def _device(asked: str) -> str:
     return asked
 
 
-def _results_file(options: Options, matrix: Path) -> Path:
-    """Return a new file, or with --resume the newest of this matrix, if it was made on this machine by this software."""
-    if options.resume:
-        runs = sorted(options.results.glob(f"{matrix.stem}-[0-9]*.jsonl"))
-        if runs:
-            _refuse_other_environment(runs[-1])
+def _results_file(options: Options, path: Path, matrix: Matrix) -> Path:
+    """Return a new file, or with --resume the newest of this matrix, if machine, software and protocol are the same."""
+    runs = sorted(options.results.glob(f"{path.stem}-[0-9]*.jsonl")) if options.resume else []
+    if runs:
+        differing = _differences(runs[-1], matrix)
+        if not differing:
             return runs[-1]
+        print(f"{runs[-1]} is not gone on with, a new run begins: {'; '.join(differing)}")
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-    return options.results / f"{matrix.stem}-{stamp}.jsonl"
+    return options.results / f"{path.stem}-{stamp}.jsonl"
 
 
-def _refuse_other_environment(file: Path) -> None:
+def _differences(file: Path, matrix: Matrix) -> list[str]:
+    """Return in what a run differs from one that began now; records of the two could not stand in one table."""
     records: list[Record] = read_file(file)
     if not records:
-        return
+        return []
     then, now = records[-1].environment, environment()
-    differing = [name for name in Environment.__struct_fields__ if getattr(then, name) != getattr(now, name)]
-    differing = [name for name in differing if name not in ("command", "commit", "dirty")]
-    if differing:
-        changes = "; ".join(f"{name}: {getattr(then, name)} → {getattr(now, name)}" for name in differing)
-        raise UsageError(f"{file}: begun in another environment ({changes}); start anew without --resume")
+    fields = [name for name in Environment.__struct_fields__ if name not in ("command", "dirty")]
+    found = [f"{n}: {getattr(then, n)} → {getattr(now, n)}" for n in fields if getattr(then, n) != getattr(now, n)]
+    return found + (["another protocol"] if records[-1].protocol != matrix.protocol else [])
 
 
 def _closing(records: list[Record], todo: tuple[Job, ...], ended: str, file: Path) -> str:

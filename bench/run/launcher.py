@@ -1,6 +1,7 @@
 """The launcher: one job, one process, one outcome, whatever happens in there."""
 
 import contextlib
+import importlib.util
 import os
 import select
 import signal
@@ -17,7 +18,7 @@ import msgspec
 
 from bench.export import FORMATS
 from bench.frameworks import FRAMEWORKS
-from bench.measure import MEASUREMENTS
+from bench.measure import MEASUREMENTS, PROBES
 from bench.plan.cell import Job
 from bench.plan.files import PACKAGE
 from bench.records.environment import physical_cores
@@ -26,10 +27,12 @@ from bench.run.server import SERVER, Answer, Request
 
 Isolation = Literal["fork", "spawn"]
 START_TIMEOUT_SECONDS = 300.0
+KILL_TIMEOUT_SECONDS = 30.0
 # Imported by the server too, so that every job of a run is measured by the same code, whatever is edited meanwhile.
 _OWN_MODULES = (
     "bench.run.worker",
-    *sorted({entry.partition(":")[0] for entry in MEASUREMENTS.values()} | set(FORMATS.values())),
+    "bench.data.digits",
+    *sorted({entry.partition(":")[0] for entry in (MEASUREMENTS | PROBES).values()} | set(FORMATS.values())),
 )
 
 
@@ -51,6 +54,7 @@ class Launcher:
     def __init__(self, isolation: Isolation) -> None:
         self.isolation: Isolation = isolation
         self._servers: dict[tuple[object, ...], Server] = {}
+        self._launched = 0
         self._folder = tempfile.TemporaryDirectory(prefix="bench-")
 
     def __enter__(self) -> Self:
@@ -65,10 +69,9 @@ class Launcher:
 
     def launch(self, job: Job, log_file: Path) -> Launched:
         """Run one job to its end or its time limit, and say how it ended."""
-        folder = Path(self._folder.name)
-        job_file, result_file = folder / "job.json", folder / "result.json"
+        self._launched += 1
+        job_file, result_file = (Path(self._folder.name) / f"{self._launched}.{part}" for part in ("job", "result"))
         job_file.write_bytes(msgspec.json.encode(job))
-        result_file.unlink(missing_ok=True)
         try:
             server = self._server(job)
         except ServerGone as gone:
@@ -94,7 +97,8 @@ class Launcher:
         if key in self._servers and not self._servers[key].alive:
             self._servers.pop(key).close()
         if key not in self._servers:
-            self._servers[key] = Server((*framework.preload, *_OWN_MODULES), environment, self.isolation)
+            preload = [name for name in framework.preload if importlib.util.find_spec(name.partition(".")[0])]
+            self._servers[key] = Server((*preload, *_OWN_MODULES), environment, self.isolation)
         return self._servers[key]
 
 
@@ -140,7 +144,8 @@ class Server:
             ended = self._answer(deadline - time.monotonic())
             if ended is None:
                 self._kill_job()
-                self._answer(START_TIMEOUT_SECONDS)
+                if self._answer(KILL_TIMEOUT_SECONDS) is None:  # It cannot die, in a driver's call say: begin anew.
+                    self._process.kill()
                 return Outcome(status="timeout", reason=f"killed after {timeout_seconds:g} s without an answer")
         except (ServerGone, OSError) as gone:
             self._kill_job()
@@ -163,8 +168,9 @@ class Server:
 
     def _kill_job(self) -> None:
         if self._job is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._job, signal.SIGKILL)
+            for kill in (os.kill, os.killpg):  # The process too: it may not have reached its own group yet.
+                with contextlib.suppress(ProcessLookupError):
+                    kill(self._job, signal.SIGKILL)
 
     def _answer(self, timeout_seconds: float) -> Answer | None:
         """Return the next answer, or None when the time is over; raise `ServerGone` when the server is."""

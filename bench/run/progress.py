@@ -50,6 +50,7 @@ class Progress:
         self._jobs: Sequence[Job] = ()
         # What jobs took and what was guessed, begun as if the guess had been right for a minute.
         self._taken = self._guessed = 60.0
+        self._left = 0.0
         self._finished = 0
         self._before = 0
         self._started = 0.0
@@ -67,6 +68,7 @@ class Progress:
     def begin(self, jobs: Sequence[Job], done: int) -> None:
         """Take the jobs of this run; `done` are behind it already."""
         self._jobs, self._before = jobs, done
+        self._left = sum(map(estimate_seconds, jobs))
         if sys.stdout.isatty() and jobs:
             from rich.live import Live
 
@@ -82,6 +84,7 @@ class Progress:
             self._taken += time.monotonic() - self._started
             self._guessed += estimate_seconds(job)
         self._finished += 1
+        self._left -= estimate_seconds(job)
         position = f"[{self._before + self._finished}/{self._before + len(self._jobs)}]"
         self._last = f"{position} {name(job)}: {describe(record)}"
         left = duration(self.seconds_left())
@@ -95,7 +98,7 @@ class Progress:
         return estimate_seconds(job) * self._taken / self._guessed
 
     def seconds_left(self) -> float:
-        return sum(self.expected_seconds(job) for job in self._jobs[self._finished :])
+        return self._left * self._taken / self._guessed
 
     def _render(self) -> "RenderableType":
         from rich.table import Table

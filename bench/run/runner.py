@@ -13,6 +13,7 @@ from bench.frameworks import FRAMEWORKS, missing_packages
 from bench.measure import PROBE
 from bench.plan.cards import model_card, model_card_hash
 from bench.plan.cell import Job
+from bench.plan.files import file_hash
 from bench.plan.recipe import recipe_hash
 from bench.records.environment import environment
 from bench.records.record import FINAL, Hashes, Outcome, Record
@@ -144,11 +145,13 @@ class _Runner:
         return record
 
     def _hashes(self, job: Job) -> Hashes:
+        weights = job.cell.weights
         return Hashes(
             card=model_card_hash(job.cell.architecture),
             recipe=recipe_hash(job.cell.recipe),
             matrix=self._run.matrix_hash,
             protocol=job.protocol.hash,
+            weights=file_hash(Path(weights)) if Path(weights).is_file() else None,
         )
 
 

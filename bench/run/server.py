@@ -14,6 +14,7 @@ import select
 import signal
 import socket
 import sys
+import traceback
 from pathlib import Path
 from typing import Literal, NoReturn
 
@@ -77,8 +78,10 @@ def _start(request: Request, isolation: str, connection: socket.socket) -> int:
         log = os.open(request.log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         os.dup2(log, 1)
         os.dup2(log, 2)
-        connection.close()
+        os.close(connection.fileno())
         _work(request, isolation)
+    except BaseException:
+        traceback.print_exc()
     finally:  # Nothing of the server may run on in the child, whatever was raised.
         os._exit(70)
 
@@ -102,8 +105,9 @@ def _wait(pid: int, connection: socket.socket) -> int | None:
     finally:
         os.close(child)
     asked_to_stop = child not in ready
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(pid, signal.SIGKILL)
+    for kill in (os.kill, os.killpg):
+        with contextlib.suppress(ProcessLookupError):
+            kill(pid, signal.SIGKILL)
     _, status = os.waitpid(pid, 0)
     _end_orphans()
     return None if asked_to_stop else status

@@ -16,7 +16,7 @@ from bench.data.read import read_dataset
 from bench.errors import JobError, Status
 from bench.frameworks import FRAMEWORKS
 from bench.frameworks.trial import Request, Trial
-from bench.measure import MEASUREMENTS
+from bench.measure import MEASUREMENTS, PROBES
 from bench.measure.context import Context
 from bench.plan.cards import FrameworkModel
 from bench.plan.cell import Job
@@ -61,7 +61,7 @@ def _measure(job: Job, trials: list[Trial]) -> Figures:
         return trials[0]
 
     context = Context(job, dataset, threads, build)
-    figures: Figures = _load(MEASUREMENTS[job.measurement])(context)
+    figures: Figures = _load((MEASUREMENTS | PROBES)[job.measurement])(context)
     _refuse_not_finite(msgspec.to_builtins(figures), job.measurement)
     return figures
 
@@ -78,11 +78,11 @@ def _load(entry: str) -> Callable[..., Any]:
 
 
 def _limit_memory() -> None:
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-    except OSError:
-        return
+    lines = Path("/proc/meminfo").read_text().splitlines()
     available = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+    container = Path("/sys/fs/cgroup/memory.max")
+    if container.exists() and (limit := container.read_text().strip()).isdecimal():
+        available = min(available, int(limit))
     resource.setrlimit(resource.RLIMIT_DATA, (int(available * MEMORY_SHARE), resource.RLIM_INFINITY))
 
 
@@ -97,8 +97,11 @@ def _status(job: Job, error: Exception) -> Status:
 
 
 def _reason(error: Exception) -> str:
-    first = (str(error).strip().splitlines() or [""])[0]
-    text = first if isinstance(error, JobError) else f"{type(error).__name__}: {first}"
+    lines = str(error).strip().splitlines() or [""]
+    if isinstance(error, JobError):  # A loader's worker hands on the whole traceback; what was said stands at its end.
+        text = lines[0] if len(lines) == 1 else lines[-1].partition(": ")[2]
+    else:
+        text = f"{type(error).__name__}: {lines[0]}"
     return text if len(text) <= 300 else f"{text[:297]}..."
 
 

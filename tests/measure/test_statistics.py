@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from bench.measure.statistics import median_interval, percentile, proportion_half_width, samples_needed
+from bench.measure.statistics import median_interval, percentile, proportion_interval, samples_needed
 
 
 @pytest.mark.parametrize(("share", "needed"), [(0.90, 64), (0.95, 130), (0.99, 662), (0.999, 6636)])
@@ -38,4 +38,10 @@ def test_the_interval_of_the_median_covers_the_true_one(count: int):
 
 def test_wilsons_interval_matches_the_published_case():
     # 10,000 images at 90 %: ± 0.59 points.
-    assert proportion_half_width(0.9, 10_000) == pytest.approx(0.0059, abs=5e-5)
+    low, high = proportion_interval(0.9, 10_000)
+    assert (high - low) / 2 == pytest.approx(0.0059, abs=5e-5)
+
+
+def test_an_interval_near_all_right_stays_below_one():
+    low, high = proportion_interval(537 / 540, 540)
+    assert (low, high) == (pytest.approx(0.9838, abs=2e-4), pytest.approx(0.9981, abs=2e-4))

@@ -67,7 +67,9 @@ def test_what_failed_is_told_and_has_no_figures(records: list[Record]):
 
 
 def test_few_processes_are_said(records: list[Record]):
-    assert "no interval" in find(tables(records), "Inference").notes[0]
+    table = find(tables(records), "Inference")
+    assert {row[table.columns.index("Processes")] for row in table.rows} == {"1"}
+    assert "below six" in table.notes[0]
 
 
 def test_figures_have_three_digits_and_no_exponent():
@@ -84,7 +86,7 @@ def test_a_percentile_without_support_reads_too_few():
 
 
 def test_accuracy_carries_the_sampling_error_of_the_test_split():
-    assert top1([0.9], 10_000) == "90.0% ± 0.6"
+    assert top1([0.9], 10_000) == "90.0 (89.4–90.6)"
 
 
 def test_markdown_escapes_what_would_break_a_row():

@@ -1,0 +1,147 @@
+"""Each measurement in full, on real digits with real models, in the worker's own words."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from bench.data.read import read_dataset
+from bench.frameworks.pytorch import TorchTrial
+from bench.measure.context import Context
+from bench.plan.cell import Job
+from bench.records.record import Accuracy, Build, Inference, Memory, Outcome, Training
+from bench.run.launcher import Launcher
+
+MakeJob = Callable[..., Job]
+Execute = Callable[[Job], Outcome]
+BOTH = pytest.mark.parametrize("framework", ["torchvision", "timm"])
+
+
+@BOTH
+def test_training_times_steps_that_train(make_job: MakeJob, execute_here: Execute, framework: str):
+    outcome = execute_here(make_job("training", framework=framework, architecture="resnet18"))
+    assert outcome.status == "ok", outcome.reason
+    figures = outcome.figures
+    assert isinstance(figures, Training)
+    assert figures.last_loss < figures.first_loss
+    assert 0 < figures.loader.wait_seconds < figures.loader.total_seconds
+    assert figures.first_step_seconds > 0
+    assert figures.compile_seconds is None
+    assert len(figures.resident.block_seconds) == 3
+
+
+def test_a_step_that_trains_nothing_is_no_step(
+    make_job: MakeJob, execute_here: Execute, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("bench.frameworks.pytorch_fit.optimizer", _frozen)
+    outcome = execute_here(make_job("training", framework="timm", architecture="vit_b_16"))
+    assert outcome.status == "diverged"
+    assert outcome.figures is None
+
+
+def _frozen(module: object, recipe: object) -> object:
+    import torch
+
+    assert isinstance(module, torch.nn.Module)
+    return torch.optim.AdamW(module.parameters(), lr=0.0, weight_decay=0.0, fused=True)
+
+
+def test_a_batch_larger_than_the_training_split_is_timed_too(make_job: MakeJob, execute_here: Execute):
+    outcome = execute_here(make_job("training", architecture="fake/well", batch_size=2000))
+    assert outcome.status == "ok", outcome.reason
+
+
+@BOTH
+def test_inference_has_rates_and_single_requests(make_job: MakeJob, execute_here: Execute, framework: str):
+    figures = execute_here(make_job("inference", framework=framework, architecture="mobilenet_v3_small")).figures
+    assert isinstance(figures, Inference)
+    assert len(figures.latency_seconds) == 20
+    assert len(figures.latency_warmup_seconds) == 10
+    assert figures.resident.images_per_second(16) > 0
+
+
+def test_memory_grows_with_training_and_with_the_model(make_job: MakeJob, tmp_path: Path):
+    """In processes of their own: a resident peak never falls again."""
+    found = {}
+    for architecture in ("mobilenet_v3_small", "resnet50"):
+        with Launcher("spawn") as launcher:
+            job = make_job("memory", framework="timm", architecture=architecture)
+            figures = launcher.launch(job, tmp_path / "log").outcome.figures
+        assert isinstance(figures, Memory)
+        assert figures.training.allocated_bytes is None, "the CPU's allocator does not count"
+        assert figures.training.resident_bytes >= figures.inference.resident_bytes >= 0
+        found[architecture] = figures.training.resident_bytes
+    assert found["resnet50"] > found["mobilenet_v3_small"]
+    assert found["resnet50"] > 23.5e6 * 4 * 3, "weights, gradients and Adam's two moments are more than three copies"
+
+
+def test_build_counts_parameters_and_operations(make_job: MakeJob, execute_here: Execute):
+    figures = execute_here(make_job("build", framework="timm", architecture="resnet18")).figures
+    assert isinstance(figures, Build)
+    assert figures.parameters == 11_181_642, "11,689,512 less a head for 1,000 classes and more one for 10"
+    assert figures.build_seconds > 0
+
+
+@pytest.mark.parametrize("precision", ["fp32", "amp-bf16"])
+@BOTH
+def test_a_short_training_learns_digits(make_job: MakeJob, execute_here: Execute, framework: str, precision: str):
+    job = make_job(
+        "accuracy", framework=framework, architecture="resnet18", batch_size=64, epochs=3, precision=precision
+    )
+    figures = execute_here(job).figures
+    assert isinstance(figures, Accuracy)
+    assert figures.test_top1 > 0.9
+    assert (figures.test_top5 or 0) > figures.test_top1
+    assert figures.epochs[-1].training_loss < figures.epochs[0].training_loss
+    elapsed = [epoch.elapsed_seconds for epoch in figures.epochs]
+    assert elapsed == sorted(elapsed)
+    assert (figures.training_images, figures.validation_images, figures.test_images) == (1077, 180, 540)
+
+
+def test_the_epoch_is_chosen_on_validation_its_weights_are_kept_and_test_is_seen_once(make_job: MakeJob):
+    """Validation labels are turned so that the untrained epoch is best on them: a choice on test would take the last."""
+    from bench.frameworks.timm import build
+    from bench.frameworks.trial import Request
+    from bench.measure.accuracy import measure
+
+    job = make_job("accuracy", framework="timm", architecture="resnet18", batch_size=64, epochs=3)
+    dataset = read_dataset("digits", 32)
+    dataset.validation.labels = (dataset.validation.labels + 5) % 10
+    assert job.model is not None
+    request = Request(cell=job.cell, model=job.model, recipe=job.recipe, classes=10, seed=0, threads=2)
+    trial = build(request)
+    seen: list[int] = []
+    answers = TorchTrial.logits
+
+    def logits(split: object) -> np.ndarray:
+        seen.append(len(split))  # type: ignore[arg-type]
+        return answers(trial, split)  # type: ignore[arg-type]
+
+    trial.logits = logits  # type: ignore[method-assign]
+    figures = measure(Context(job, dataset, 2, lambda: trial))
+    scores = [epoch.validation_top1 for epoch in figures.epochs]
+    assert figures.best_epoch == scores.index(max(scores)) + 1 < 3
+    assert seen == [180, 180, 180, 540]
+    again = TorchTrial.logits(trial, dataset.validation)
+    assert float(np.mean(again.argmax(axis=1) == dataset.validation.labels)) == pytest.approx(max(scores))
+
+
+def test_a_loss_that_is_not_finite_is_told_with_its_epoch(make_job: MakeJob, execute_here: Execute):
+    outcome = execute_here(make_job("accuracy", architecture="fake/nan"))
+    assert outcome.status == "diverged"
+    assert outcome.reason == "the training loss of epoch 1 is nan"
+
+
+def test_batch_norm_that_keeps_its_old_statistics_answers_at_chance(make_job: MakeJob, execute_here: Execute):
+    """Why the baseline sets batch_norm_momentum: torchvision's MobileNetV3 with its own 0.01, and with the recipe's 0.1."""
+    found = {}
+    for momentum in (0.1, None):
+        job = make_job("accuracy", framework="torchvision", architecture="mobilenet_v3_small", batch_size=64, epochs=5)
+        job = msgspec.structs.replace(job, recipe=msgspec.structs.replace(job.recipe, batch_norm_momentum=momentum))
+        figures = execute_here(job).figures
+        assert isinstance(figures, Accuracy)
+        assert figures.epochs[-1].training_loss < 1.5, "both train"
+        found[momentum] = figures.test_top1
+    assert found[None] < 0.3 < 0.6 < found[0.1]

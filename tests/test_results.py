@@ -1,0 +1,34 @@
+"""What the committed results must show, whoever measured them."""
+
+import pytest
+from conftest import CHECKOUT
+
+import bench
+
+RESULTS = sorted((CHECKOUT / "results").glob("quick-*.jsonl"))
+
+
+@pytest.mark.parametrize("file", RESULTS, ids=lambda file: file.stem)
+def test_every_trained_architecture_learns_digits_alike_everywhere(file):
+    frame = bench.load(file)
+    accuracies = frame[(frame.measurement == "accuracy") & (frame.status == "ok")]
+    by_architecture = accuracies.groupby("architecture").test_top1
+    assert len(by_architecture) >= 3
+    assert (accuracies.groupby("architecture").framework.nunique() == 2).all()
+    assert (accuracies.groupby("architecture").precision.nunique() == 2).all()
+    assert (by_architecture.min() >= 0.95).all()
+    assert (by_architecture.max() - by_architecture.min() <= 0.02).all()
+
+
+@pytest.mark.parametrize("file", RESULTS, ids=lambda file: file.stem)
+def test_throughput_rows_cover_what_quick_promises(file):
+    frame = bench.load(file)
+    rates = frame[(frame.measurement == "inference") & (frame.status == "ok")]
+    assert rates.architecture.nunique() >= 6
+    assert rates.framework.nunique() >= 2
+    assert rates.precision.nunique() >= 2
+    assert (rates.inference_images_per_second > 0).all()
+
+
+def test_results_are_committed():
+    assert RESULTS
