@@ -1,253 +1,79 @@
 """The comparison tables of one run."""
 
 from collections import defaultdict
-from collections.abc import Sequence
-from typing import TypeVar
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypeVar
 
 from bench.measure import PROBE
 from bench.plan.cards import model_card
 from bench.plan.cell import PRECISIONS, Cell
-from bench.records.record import Accuracy, Build, Export, Inference, Memory, Record, Training
+from bench.records.record import Accuracy, Build, Export, Inference, Memory, MemoryPeak, Record, Training
 from bench.report.format import NOTHING, mebibytes, milliseconds, number, percent, rate, top1
 from bench.report.table import Table
 
 T = TypeVar("T")
-# What a table holds fixed: rows that differ in any of these never stand in one table.
-Fixed = tuple[str, str, str, str]
-_AXES = ("Architecture", "Framework", "Precision", "Execution", "Batch", "Image px")
+
+
+class Row(NamedTuple):
+    """What stands behind one row: a cell with its records."""
+
+    cell: Cell
+    records: list[Record]
+
+    def figures(self, kind: type[T]) -> list[T]:
+        """Return the figures of one kind, one a process."""
+        return [record.figures for record in self.records if isinstance(record.figures, kind)]
+
+    @property
+    def batch_size(self) -> int:
+        return next(record.batch_size for record in self.records if record.figures and record.batch_size)
+
+
+Columns = dict[str, Callable[[Row], str]]
 
 
 def tables(records: Sequence[Record]) -> tuple[Table, ...]:
-    """Return every table that the records of one run fill, sorted and with fixed digits."""
-    found: list[Table | None] = [_models(records)]
-    groups: dict[Fixed, list[Record]] = defaultdict(list)
+    """Return every table that the records of one run fill, sorted and with fixed digits.
+
+    Rows stand in one table only where device, data set, weights and recipe are the same.
+    """
+    groups: dict[tuple[str, ...], list[Record]] = defaultdict(list)
     for record in records:
         cell = record.cell
-        groups[(cell.device, cell.dataset, cell.weights, cell.recipe)].append(record)
+        groups[(cell.dataset, f"{cell.weights} weights", f"recipe {cell.recipe}", f"on {cell.device}")].append(record)
+    found = [_table("Models", _rows(records, Build), _MODELS, 2, _MODELS_NOTES)]
     for fixed in sorted(groups):
-        found += [_training(groups[fixed], fixed), _inference(groups[fixed], fixed), _exports(groups[fixed], fixed)]
+        said, own = ", ".join(fixed), groups[fixed]
+        found += [
+            _table(f"Training and accuracy: {said}", _rows(own, Training, Accuracy), _TRAINING, 4, _TRAINING_NOTES),
+            _table(f"Inference: {said}", _rows(own, Inference), _INFERENCE, 4, _INFERENCE_NOTES),
+            _table(f"Exports: {said}", _export_rows(own), _EXPORTS, 4, _EXPORTS_NOTES),
+        ]
     found.append(_not_measured(records))
-    return tuple(table for table in found if table is not None)
+    return tuple(table for table in found if table.rows)
 
 
-def _models(records: Sequence[Record]) -> Table | None:
-    rows = {}
-    for record in sorted(records, key=lambda record: _order(record.cell)):
-        if isinstance(record.figures, Build):
-            card = model_card(record.cell.architecture)
-            own = card.frameworks.get(record.cell.framework)
-            rows[(record.cell.architecture, record.cell.framework, record.cell.image_size)] = (
-                card.title,
-                record.cell.framework,
-                str(record.cell.image_size),
-                number(record.figures.parameters / 1e6, 2),
-                number(record.figures.flops_per_image / 1e9, 3) if record.figures.flops_per_image else NOTHING,
-                number(card.published.parameters / 1e6, 2) if card.published else NOTHING,
-                number(card.published.top1_percent, 2) if card.published else NOTHING,
-                (card.published.source if card.published else NOTHING)
-                + (f". {own.note}" if own is not None and own.note else ""),
-            )
-    if not rows:
-        return None
-    return Table(
-        title="Models",
-        columns=(
-            "Architecture",
-            "Framework",
-            "Image px",
-            "Parameters, M",
-            "GFLOPs an image",
-            "Published parameters, M",
-            "Published top-1, %",
-            "Published by",
-        ),
-        labels=2,
-        rows=tuple(rows.values()),
-        notes=(
-            "Parameters as built, with a classifier for the data set's classes; published parameters with 1,000. "
-            "FLOPs count two a multiply-accumulate, one forward pass. Published figures are not measurements of ours.",
-        ),
-    )
-
-
-def _training(records: Sequence[Record], fixed: Fixed) -> Table | None:
-    rows = []
-    for cell, own in _by_cell(records):
-        accuracies, trainings = _figures(own, Accuracy), _figures(own, Training)
-        if not (accuracies or trainings):
-            continue
-        batch = _batch_size(own)
-        rows.append(
-            (
-                *_axes(cell, batch),
-                top1([a.test_top1 for a in accuracies], accuracies[0].test_images if accuracies else 1),
-                rate([a.epochs[-1].elapsed_seconds / len(a.epochs) for a in accuracies]),
-                rate([a.epochs[a.best_epoch - 1].elapsed_seconds for a in accuracies]),
-                rate([t.resident.images_per_second(batch) for t in trainings]),
-                rate([t.loader.steps * batch / t.loader.total_seconds for t in trainings]),
-                percent(_mean([t.loader.wait_seconds / t.loader.total_seconds for t in trainings])),
-                number(_mean([t.first_step_seconds for t in trainings]), 2),
-                number(_mean([t.compile_seconds for t in trainings if t.compile_seconds is not None]), 1),
-                str(len(trainings)),
-                _peak([m.training.allocated_bytes or m.training.resident_bytes for m in _figures(own, Memory)]),
-            )
-        )
-    if not rows:
-        return None
-    return Table(
-        title=f"Training and accuracy: {_describe(fixed)}",
-        columns=(
-            *_AXES,
-            "Top-1 on test, %",
-            "s an epoch",
-            "s to best epoch",
-            "Training img/s",
-            "from the loader",
-            "Data wait",
-            "First step, s",
-            "Compile, s",
-            "Processes",
-            "Peak memory, MiB",
-        ),
-        labels=4,
-        rows=tuple(rows),
-        notes=(_RATE_NOTE, _ACCURACY_NOTE, _MEMORY_NOTE),
-    )
-
-
-def _inference(records: Sequence[Record], fixed: Fixed) -> Table | None:
-    rows = []
-    for cell, own in _by_cell(records):
-        inferences = _figures(own, Inference)
-        if not inferences:
-            continue
-        batch = _batch_size(own)
-        latencies = [seconds for i in inferences for seconds in i.latency_seconds]
-        rows.append(
-            (
-                *_axes(cell, batch),
-                rate([i.resident.images_per_second(batch) for i in inferences]),
-                *(milliseconds(latencies, share) for share in (0.5, 0.9, 0.99)),
-                number(_mean([i.first_batch_seconds for i in inferences]), 2),
-                number(_mean([i.compile_seconds for i in inferences if i.compile_seconds is not None]), 1),
-                str(len(inferences)),
-                _peak([m.inference.allocated_bytes or m.inference.resident_bytes for m in _figures(own, Memory)]),
-            )
-        )
-    if not rows:
-        return None
-    return Table(
-        title=f"Inference: {_describe(fixed)}",
-        columns=(
-            *_AXES,
-            "img/s",
-            "p50, ms",
-            "p90, ms",
-            "p99, ms",
-            "First batch, s",
-            "Compile, s",
-            "Processes",
-            "Peak memory, MiB",
-        ),
-        labels=4,
-        rows=tuple(rows),
-        notes=(
-            _RATE_NOTE,
-            "Latency is of single images, over the requests of all processes. 'too few': a percentile needs 64 samples "
-            "at p90 and 662 at p99 (MLPerf LoadGen's rule).",
-        ),
-    )
-
-
-def _exports(records: Sequence[Record], fixed: Fixed) -> Table | None:
-    rows = []
-    for cell, own in _by_cell(records):
-        for record in own:
-            export = record.figures
-            if isinstance(export, Export):
-                rows.append(
-                    (
-                        *_axes(cell, _batch_size(own))[:2],
-                        record.measurement.partition(":")[2],
-                        f"{export.method}; {export.runtime}, {export.threads} threads",
-                        str(cell.image_size),
-                        number(export.export_seconds),
-                        number(export.artifact_bytes / 2**20),
-                        milliseconds([export.load_seconds], 0.5),
-                        milliseconds([export.first_inference_seconds], 0.5),
-                        *(milliseconds(export.latency_seconds, share) for share in (0.5, 0.9, 0.99)),
-                        f"{export.maximum_relative_error:.0e}",
-                        percent(export.top1_agreement),
-                    )
-                )
-    if not rows:
-        return None
-    return Table(
-        title=f"Exports: {_describe(fixed)}",
-        columns=(
-            "Architecture",
-            "Framework",
-            "Format",
-            "Made by; run by",
-            "Image px",
-            "Export, s",
-            "MiB",
-            "Load, ms",
-            "First, ms",
-            "p50, ms",
-            "p90, ms",
-            "p99, ms",
-            "Largest error",
-            "Equal top-1",
-        ),
-        labels=4,
-        rows=tuple(sorted(rows)),
-        notes=(
-            "One process each. The largest error is over all logits of the compared images, as a share of the largest "
-            "logit; an artifact above the tolerance has no row here but one below.",
-        ),
-    )
-
-
-def _not_measured(records: Sequence[Record]) -> Table | None:
-    rows = {
-        (record.cell.id, record.measurement, record.status, record.reason or "")
-        for record in records
-        if record.status != "ok" and record.measurement != PROBE
-    }
-    if not rows:
-        return None
-    return Table(
-        title="Not measured",
-        columns=("Cell", "Measurement", "Status", "Reason"),
-        labels=4,
-        rows=tuple(sorted(rows)),
-    )
-
-
-_MEMORY_NOTE = (
-    "Peak memory: on a GPU the allocator's peak, on a CPU the resident peak above what stood before the model."
-)
-
-
-_RATE_NOTE = (
-    "Rates: median over processes; in brackets their whole range below six processes, from six on the 95 % interval of the "
-    "median (order statistics)."
-)
-_ACCURACY_NOTE = (
-    "Top-1: one process a seed, their mean; in brackets Wilson's 95 % interval for a test split of this size, which says "
-    "nothing of other seeds. The epoch was chosen on validation."
-)
-
-
-def _by_cell(records: Sequence[Record]) -> list[tuple[Cell, list[Record]]]:
+def _rows(records: Sequence[Record], *kinds: type) -> list[Row]:
+    """Return one row a cell that has figures of any of the kinds."""
     cells: dict[Cell, list[Record]] = defaultdict(list)
     for record in records:
         cells[record.cell].append(record)
-    return sorted(cells.items(), key=lambda item: _order(item[0]))
+    rows = [Row(cell, sorted(own, key=lambda r: (r.measurement, r.process))) for cell, own in cells.items()]
+    return [row for row in sorted(rows, key=_order) if any(row.figures(kind) for kind in kinds)]
 
 
-def _order(cell: Cell) -> tuple[object, ...]:
+def _export_rows(records: Sequence[Record]) -> list[Row]:
+    """Return one row an exported artifact."""
+    return [
+        Row(row.cell, [record])
+        for row in _rows(records, Export)
+        for record in row.records
+        if isinstance(record.figures, Export)
+    ]
+
+
+def _order(row: Row) -> tuple[object, ...]:
+    cell = row.cell
     precision = list(PRECISIONS).index(cell.precision)
     return (
         cell.architecture,
@@ -259,28 +85,148 @@ def _order(cell: Cell) -> tuple[object, ...]:
     )
 
 
-def _axes(cell: Cell, batch: int) -> tuple[str, ...]:
-    shown = f"{batch} (auto)" if cell.batch_size == "auto" else str(batch)
-    title = model_card(cell.architecture).title
-    return (title, cell.framework, cell.precision, cell.execution, shown, str(cell.image_size))
+def _table(title: str, rows: list[Row], columns: Columns, labels: int, notes: tuple[str, ...]) -> Table:
+    texts = dict.fromkeys(tuple(show(row) for show in columns.values()) for row in rows)
+    return Table(title=title, columns=tuple(columns), labels=labels, rows=tuple(texts), notes=notes)
 
 
-def _batch_size(records: Sequence[Record]) -> int:
-    return next((record.batch_size for record in records if record.figures and record.batch_size), 1)
+def _not_measured(records: Sequence[Record]) -> Table:
+    rows = {
+        (record.cell.id, record.measurement, record.status, record.reason or "")
+        for record in records
+        if record.status != "ok" and record.measurement != PROBE
+    }
+    columns = ("Cell", "Measurement", "Status", "Reason")
+    return Table(title="Not measured", columns=columns, labels=4, rows=tuple(sorted(rows)))
 
 
-def _figures(records: Sequence[Record], kind: type[T]) -> list[T]:
-    return [record.figures for record in records if isinstance(record.figures, kind)]
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
 
 
-def _mean(values: Sequence[float]) -> float | None:
-    return sum(values) / len(values) if values else None
+def _peak(peaks: Sequence[MemoryPeak]) -> str:
+    return mebibytes(max((peak.allocated_bytes or peak.resident_bytes for peak in peaks), default=None))
 
 
-def _peak(values: Sequence[int]) -> str:
-    return mebibytes(max(values)) if values else NOTHING
+def _batch(row: Row) -> str:
+    return f"{row.batch_size} (auto)" if row.cell.batch_size == "auto" else str(row.batch_size)
 
 
-def _describe(fixed: Fixed) -> str:
-    device, dataset, weights, recipe = fixed
-    return f"{dataset}, {weights} weights, recipe {recipe}, on {device}"
+def _published(row: Row) -> str:
+    card = model_card(row.cell.architecture)
+    own = card.frameworks.get(row.cell.framework)
+    note = f"; {own.note}" if own is not None and own.note else ""
+    return (card.published.source if card.published else NOTHING) + note
+
+
+def _published_number(row: Row, field: str, scale: float) -> str:
+    published = model_card(row.cell.architecture).published
+    return NOTHING if published is None else number(getattr(published, field) * scale, 2)
+
+
+def _top1(row: Row) -> str:
+    accuracies = row.figures(Accuracy)
+    return top1([a.test_top1 for a in accuracies], accuracies[0].test_images) if accuracies else NOTHING
+
+
+def _first(row: Row, kind: type[T]) -> T:
+    return row.figures(kind)[0]
+
+
+def _latency(share: float) -> Callable[[Row], str]:
+    """Return a column of a percentile over the requests of all processes."""
+    return lambda row: milliseconds([s for i in row.figures(Inference) for s in i.latency_seconds], share)
+
+
+def _export_latency(share: float) -> Callable[[Row], str]:
+    return lambda row: milliseconds(_first(row, Export).latency_seconds, share)
+
+
+_MODEL: Columns = {
+    "Architecture": lambda row: model_card(row.cell.architecture).title,
+    "Framework": lambda row: row.cell.framework,
+}
+_AXES: Columns = _MODEL | {
+    "Precision": lambda row: row.cell.precision,
+    "Execution": lambda row: row.cell.execution,
+    "Batch": _batch,
+    "Image px": lambda row: str(row.cell.image_size),
+}
+_MODELS: Columns = _MODEL | {
+    "Image px": lambda row: str(row.cell.image_size),
+    "Parameters, M": lambda row: number(_first(row, Build).parameters / 1e6, 2),
+    "GFLOPs an image": lambda row: number((_first(row, Build).flops_per_image or 0) / 1e9 or None, 3),
+    "Published parameters, M": lambda row: _published_number(row, "parameters", 1e-6),
+    "Published top-1, %": lambda row: _published_number(row, "top1_percent", 1),
+    "Published by": _published,
+}
+_TRAINING: Columns = _AXES | {
+    "Top-1 on test, %": _top1,
+    "s an epoch": lambda row: rate([a.epochs[-1].elapsed_seconds / len(a.epochs) for a in row.figures(Accuracy)]),
+    "s to best epoch": lambda row: rate([a.epochs[a.best_epoch - 1].elapsed_seconds for a in row.figures(Accuracy)]),
+    "Training img/s": lambda row: rate([t.resident.images_per_second(row.batch_size) for t in row.figures(Training)]),
+    "from the loader": lambda row: rate(
+        [t.loader.steps * row.batch_size / t.loader.total_seconds for t in row.figures(Training)]
+    ),
+    "Data wait": lambda row: percent(
+        _mean([t.loader.wait_seconds / t.loader.total_seconds for t in row.figures(Training)])
+    ),
+    "First step, s": lambda row: number(_mean([t.first_step_seconds for t in row.figures(Training)]), 2),
+    "Compile, s": lambda row: number(_mean([t.compile_seconds for t in row.figures(Training)])),
+    "Processes": lambda row: str(len(row.figures(Training))),
+    "Peak memory, MiB": lambda row: _peak([m.training for m in row.figures(Memory)]),
+}
+_INFERENCE: Columns = _AXES | {
+    "img/s": lambda row: rate([i.resident.images_per_second(row.batch_size) for i in row.figures(Inference)]),
+    "p50, ms": _latency(0.5),
+    "p90, ms": _latency(0.9),
+    "p99, ms": _latency(0.99),
+    "First batch, s": lambda row: number(_mean([i.first_batch_seconds for i in row.figures(Inference)]), 2),
+    "Compile, s": lambda row: number(_mean([i.compile_seconds for i in row.figures(Inference)])),
+    "Processes": lambda row: str(len(row.figures(Inference))),
+    "Peak memory, MiB": lambda row: _peak([m.inference for m in row.figures(Memory)]),
+}
+_EXPORTS: Columns = _MODEL | {
+    "Format": lambda row: row.records[0].measurement.partition(":")[2],
+    "Made by; run by": lambda row: (
+        f"{_first(row, Export).method}; {_first(row, Export).runtime}, {_first(row, Export).threads} threads"
+    ),
+    "Image px": lambda row: str(row.cell.image_size),
+    "Export, s": lambda row: number(_first(row, Export).export_seconds),
+    "MiB": lambda row: number(_first(row, Export).artifact_bytes / 2**20),
+    "Load, ms": lambda row: milliseconds([_first(row, Export).load_seconds], 0.5),
+    "First, ms": lambda row: milliseconds([_first(row, Export).first_inference_seconds], 0.5),
+    "p50, ms": _export_latency(0.5),
+    "p90, ms": _export_latency(0.9),
+    "p99, ms": _export_latency(0.99),
+    "Largest error": lambda row: f"{_first(row, Export).maximum_relative_error:.0e}",
+    "Equal top-1": lambda row: percent(_first(row, Export).top1_agreement),
+}
+_RATE_NOTE = (
+    "Rates: median over processes; in brackets their whole range below six processes, from six on the 95 % interval of the "
+    "median (order statistics)."
+)
+_MEMORY_NOTE = (
+    "Peak memory: on a GPU the allocator's peak, on a CPU the resident peak above what stood before the model."
+)
+_MODELS_NOTES = (
+    "Parameters as built, with a classifier for the data set's classes; published parameters with 1,000. FLOPs count two a "
+    "multiply-accumulate, one forward pass. Published figures are not measurements of ours.",
+)
+_TRAINING_NOTES = (
+    _RATE_NOTE,
+    "Top-1: one process a seed, their mean; in brackets Wilson's 95 % interval for a test split of this size, which says "
+    "nothing of other seeds. The epoch was chosen on validation.",
+    _MEMORY_NOTE,
+)
+_INFERENCE_NOTES = (
+    _RATE_NOTE,
+    "Latency is of single images, over the requests of all processes. 'too few': a percentile needs 64 samples at p90 and "
+    "662 at p99 (MLPerf LoadGen's rule).",
+    _MEMORY_NOTE,
+)
+_EXPORTS_NOTES = (
+    "One process each. The largest error is over all logits of the compared images, as a share of the largest logit; an "
+    "artifact above the tolerance has no row here but one below.",
+)

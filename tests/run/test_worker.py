@@ -1,0 +1,90 @@
+"""The worker turns whatever a job raises into a status and one line."""
+
+import resource
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from bench.errors import Diverged, JobError, Unavailable
+from bench.plan.cell import Job
+from bench.records.record import Outcome
+from bench.run import worker
+
+MakeJob = Callable[..., Job]
+Execute = Callable[[Job], Outcome]
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "reason"),
+    [
+        (Diverged("the loss is nan"), "diverged", "the loss is nan"),
+        (Unavailable("put it there"), "unavailable", "put it there"),
+        (MemoryError("no more"), "out_of_memory", "MemoryError: no more"),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried …\nmore"), "out_of_memory", None),
+        (ValueError("first\nsecond"), "failed", "ValueError: first"),
+        (
+            JobError("Caught JobError in DataLoader worker.\nTraceback\nbench.errors.JobError: a: bad"),
+            "failed",
+            "a.png: bad",
+        ),
+    ],
+)
+def test_an_exception_is_a_status_and_a_line(make_job: MakeJob, error: Exception, status: str, reason: str | None):
+    assert worker._status(make_job(framework="timm", architecture="resnet18"), error) == status
+    assert reason is None or worker._reason(error) == reason
+
+
+def test_torchs_own_words_for_a_full_memory_are_known(make_job: MakeJob):
+    with pytest.raises(RuntimeError) as raised:
+        torch.empty(1 << 60, dtype=torch.uint8)
+    assert worker._status(make_job(framework="timm", architecture="resnet18"), raised.value) == "out_of_memory"
+
+
+def test_a_batch_beyond_the_memory_limit_is_out_of_memory_and_harms_nobody(
+    make_job: MakeJob, execute_here: Execute, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(worker, "MEMORY_SHARE", 0.05)
+    outcome = execute_here(
+        make_job("training", framework="timm", architecture="resnet50", batch_size=2000, image_size=64)
+    )
+    assert outcome.status == "out_of_memory", outcome.reason
+
+
+def test_a_figure_that_is_not_finite_never_reaches_a_file():
+    with pytest.raises(JobError, match=r"inference\.samples\.1 is nan"):
+        worker._refuse_not_finite({"samples": [1.0, float("nan")]}, "inference")
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_image_that_cannot_be_decoded_is_named_by_the_row(
+    make_job: MakeJob, execute_here: Execute, tmp_path: Path, workers: int
+):
+    source = np.random.default_rng(0)
+    for label in ("cat", "dog"):
+        for part in ("train", "val", "test"):
+            (tmp_path / part / label).mkdir(parents=True)
+            for number in range(8):
+                pixels = source.integers(0, 255, (40, 40, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(tmp_path / part / label / f"{number}.png")
+    job = make_job(
+        "accuracy", framework="timm", architecture="resnet18", dataset=f"folder:{tmp_path}", batch_size=4, epochs=1
+    )
+    job = msgspec.structs.replace(job, recipe=msgspec.structs.replace(job.recipe, loader_workers=workers))
+    good = execute_here(job)
+    assert good.status == "ok", good.reason
+    broken = tmp_path / "train" / "cat" / "3.png"
+    broken.write_bytes(b"no image")
+    outcome = execute_here(job)
+    assert outcome.status == "failed"
+    assert f"{broken}: cannot be decoded" in str(outcome.reason)
+
+
+def test_the_memory_limit_is_set_for_the_cpu_alone(make_job: MakeJob, execute_here: Execute):
+    before = resource.getrlimit(resource.RLIMIT_DATA)[0]
+    execute_here(make_job("build"))
+    assert resource.getrlimit(resource.RLIMIT_DATA)[0] != before
