@@ -28,7 +28,7 @@ FAST = Protocol(
     inference_block_seconds=0.02,
     training_block_seconds=0.02,
     latency_requests=20,
-    latency_seconds=0.5,
+    latency_seconds=20.0,
     compared_images=8,
     timeout_seconds=60.0,
 )

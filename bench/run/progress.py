@@ -84,7 +84,8 @@ class Progress:
             self._taken += time.monotonic() - self._started
             self._guessed += estimate_seconds(job)
         self._finished += 1
-        self._left -= estimate_seconds(job)
+        self._left = max(0.0, self._left - estimate_seconds(job))
+        self._current = None
         position = f"[{self._before + self._finished}/{self._before + len(self._jobs)}]"
         self._last = f"{position} {name(job)}: {describe(record)}"
         left = duration(self.seconds_left())
@@ -104,7 +105,7 @@ class Progress:
         from rich.table import Table
 
         if self._current is None:
-            return "starting"
+            return "finishing" if self._finished else "starting"
         line = Table.grid(padding=(0, 2))
         total = self._before + len(self._jobs)
         elapsed = duration(time.monotonic() - self._started)

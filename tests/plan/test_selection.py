@@ -1,5 +1,7 @@
 """Options narrow a matrix, or put into it what it does not hold."""
 
+from pathlib import Path
+
 import pytest
 
 from bench.errors import UsageError
@@ -39,8 +41,8 @@ def test_what_the_matrix_does_not_hold_takes_the_place_of_what_it_does():
     assert small.batch_sizes == large.batch_sizes == ("auto",)
 
 
-def test_a_folder_of_images_replaces_the_data_set():
-    assert narrow((SMALL,), {"datasets": "folder:/pictures"})[0].datasets == ("folder:/pictures",)
+def test_a_folder_of_images_replaces_the_data_set(tmp_path: Path):
+    assert narrow((SMALL,), {"datasets": f"folder:{tmp_path}"})[0].datasets == (f"folder:{tmp_path}",)
 
 
 def test_a_glob_finds_timm_models_that_have_no_card():

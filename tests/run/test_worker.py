@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 import torch
+import torch._dynamo  # Before any test lowers the memory limit in this process.
 from PIL import Image
 
 from bench.errors import Diverged, JobError, Unavailable
@@ -30,7 +31,7 @@ Execute = Callable[[Job], Outcome]
         (
             JobError("Caught JobError in DataLoader worker.\nTraceback\nbench.errors.JobError: a: bad"),
             "failed",
-            "a.png: bad",
+            "a: bad",
         ),
     ],
 )
