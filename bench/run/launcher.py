@@ -149,6 +149,8 @@ class Server:
                 return Outcome(status="timeout", reason=f"killed after {timeout_seconds:g} s without an answer")
         except (ServerGone, OSError) as gone:
             self._kill_job()
+            self._process.kill()
+            self._process.wait()  # Until it is reaped it still looks alive, and the next job would be sent to it.
             return Outcome(status="failed", reason=f"the server ended with the job: {gone}")
         finally:
             self._job = None
