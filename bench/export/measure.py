@@ -50,7 +50,7 @@ def measure(context: Context) -> Export:
         raise Unsupported(f"{name} cannot be made from a {source.kind} model")
     for batch in context.batches(context.dataset.training, context.batch_size, TRAINING_STEPS):
         context.trial.train_step(batch)
-    source = context.trial.source()
+    source = context.trial.source()  # Once more: training has left the model in its training mode.
     export = chosen.EXPORTERS[source.kind]
     test = context.dataset.test
     compared = np.arange(min(len(test), protocol.compared_images))

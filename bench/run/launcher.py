@@ -146,6 +146,7 @@ class Server:
                 self._kill_job()
                 if self._answer(KILL_TIMEOUT_SECONDS) is None:  # It cannot die, in a driver's call say: begin anew.
                     self._process.kill()
+                    self._process.wait()
                 return Outcome(status="timeout", reason=f"killed after {timeout_seconds:g} s without an answer")
         except (ServerGone, OSError) as gone:
             self._kill_job()
