@@ -4,7 +4,6 @@ import pytest
 from conftest import CHECKOUT
 
 import bench
-from bench.measure.statistics import proportion_interval
 
 RESULTS = sorted((CHECKOUT / "results").glob("quick-*.jsonl"))
 
@@ -18,10 +17,7 @@ def test_every_trained_architecture_learns_digits_alike_everywhere(file):
     assert (accuracies.groupby("architecture").framework.nunique() == 2).all()
     assert (accuracies.groupby("architecture").precision.nunique() == 2).all()
     assert (by_architecture.min() >= 0.95).all()
-    images = int(accuracies.test_images.iloc[0])
-    for architecture, scores in by_architecture:
-        worst, best = proportion_interval(scores.min(), images), proportion_interval(scores.max(), images)
-        assert worst[1] >= best[0], f"{architecture} differs by more than the test split's sampling error"
+    assert (by_architecture.max() - by_architecture.min() <= 0.02).all()
 
 
 @pytest.mark.parametrize("file", RESULTS, ids=lambda file: file.stem)

@@ -133,17 +133,19 @@ class FakeTrial:
             chosen = order[start : start + size]
             yield self.place(split.batch(chosen), split.labels[chosen])
 
-    def fit(self, training: Split, validation: Split, epoch_done: Callable[[Epoch], None]) -> None:
+    def fit(self, training: Split, validation: Split, epoch_done: Callable[[Epoch], bool]) -> None:
+        best_weights = self.weights
         for number in range(self.request.recipe.epochs):
             losses = [self.train_step(batch) for batch in self.loader(training, number)]
             logits = self.logits(validation)
-            epoch_done(
-                Epoch(
-                    training_loss=float(np.mean(losses)),
-                    validation_loss=cross_entropy(logits, validation.labels),
-                    validation_top1=top_k(logits, validation.labels, 1),
-                )
+            epoch = Epoch(
+                training_loss=float(np.mean(losses)),
+                validation_loss=cross_entropy(logits, validation.labels),
+                validation_top1=top_k(logits, validation.labels, 1),
             )
+            if epoch_done(epoch):
+                best_weights = self.weights.copy()
+        self.weights = best_weights
 
     def skipped_steps(self) -> int | None:
         return None

@@ -16,7 +16,7 @@ from bench.data.dataset import Split
 from bench.errors import Unavailable, Unsupported
 from bench.frameworks import pytorch_fit
 from bench.frameworks.pytorch_loader import batches, worker_count
-from bench.frameworks.pytorch_weights import Weights
+from bench.frameworks.pytorch_weights import Weights, initialise_classifier
 from bench.frameworks.trial import Epoch, Floats, Images, Labels, PeakMemory, Request, Source
 
 Batch = tuple[Tensor, Tensor]
@@ -33,6 +33,8 @@ class TorchTrial:
         self.dtype = torch.bfloat16 if cell.precision == "bf16" else torch.float32
         if recipe.batch_norm_momentum is not None:
             pytorch_fit.set_batch_norm_momentum(module, recipe.batch_norm_momentum)
+        if weights.new_classifier and recipe.classifier_init_std is not None:
+            initialise_classifier(module, recipe.classifier_init_std)
         self.module = module.to(self.device, self.dtype).to(memory_format=torch.channels_last)
         self.forward: Callable[[Tensor], Tensor] = self.module
         if cell.execution == "compiled":
@@ -49,6 +51,7 @@ class TorchTrial:
         return {
             "weights": self.weights.name,
             "weights_left_out": self.weights.left_out or None,
+            "classifier_init_std": self.request.recipe.classifier_init_std if self.weights.new_classifier else None,
             "tf32_matmul": torch.backends.cuda.matmul.allow_tf32,
             "tf32_convolution": torch.backends.cudnn.allow_tf32,
             "autocast": {"amp-fp16": "float16", "amp-bf16": "bfloat16"}.get(self.request.cell.precision),
@@ -128,7 +131,7 @@ class TorchTrial:
         ):
             yield self._place(images, labels)
 
-    def fit(self, training: Split, validation: Split, epoch_done: Callable[[Epoch], None]) -> None:
+    def fit(self, training: Split, validation: Split, epoch_done: Callable[[Epoch], bool]) -> None:
         pytorch_fit.fit(self, training, validation, epoch_done)
 
     def skipped_steps(self) -> int | None:

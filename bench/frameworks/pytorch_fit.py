@@ -37,8 +37,8 @@ def set_batch_norm_momentum(module: nn.Module, momentum: float) -> None:
             layer.momentum = momentum
 
 
-def fit(trial: "TorchTrial", training: Split, validation: Split, epoch_done: Callable[[Epoch], None]) -> None:
-    """Train by the recipe and leave the weights of the epoch with the best validation top-1."""
+def fit(trial: "TorchTrial", training: Split, validation: Split, epoch_done: Callable[[Epoch], bool]) -> None:
+    """Train by the recipe; leave the weights of the last epoch of which `epoch_done` said that it is the best so far."""
     recipe = trial.request.recipe
     steps = len(training) // trial.batch_size
     if not steps:
@@ -48,22 +48,18 @@ def fit(trial: "TorchTrial", training: Split, validation: Split, epoch_done: Cal
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             trial.optimizer, recipe.learning_rate, total_steps=steps * recipe.epochs, div_factor=1 / _FIRST_RATE
         )
-    best_top1, best_weights = -1.0, None
+    best_weights = trial.module.state_dict()
     for number in range(recipe.epochs):
         training_loss = _epoch(trial, training, trial.request.seed * 1000 + number, schedule)
         logits = trial.logits(validation)
-        top1 = top_k(logits, validation.labels, 1)
-        if top1 > best_top1:
-            best_top1, best_weights = top1, copy.deepcopy(trial.module.state_dict())
-        epoch_done(
-            Epoch(
-                training_loss=training_loss,
-                validation_loss=cross_entropy(logits, validation.labels),
-                validation_top1=top1,
-            )
+        epoch = Epoch(
+            training_loss=training_loss,
+            validation_loss=cross_entropy(logits, validation.labels),
+            validation_top1=top_k(logits, validation.labels, 1),
         )
-    if best_weights is not None:
-        trial.module.load_state_dict(best_weights)
+        if epoch_done(epoch):
+            best_weights = copy.deepcopy(trial.module.state_dict())
+    trial.module.load_state_dict(best_weights)
 
 
 def _epoch(

@@ -18,10 +18,12 @@ _WRAPPERS = ("state_dict", "model", "model_state_dict")
 class Weights(msgspec.Struct, frozen=True, kw_only=True):
     """The weights a module holds, which tensors of theirs were left out, and the normalisation they expect.
 
-    `mean` and `std` are per channel, of pixels in [0, 1]; without weights, ImageNet's, so that all models see the same.
+    `new_classifier` says that the classifier is not among them and still has its first, random values. `mean` and `std`
+    are per channel, of pixels in [0, 1]; without weights, ImageNet's, so that all models see the same.
     """
 
     name: str
+    new_classifier: bool
     left_out: str = ""
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
@@ -33,13 +35,24 @@ def head_name(module: nn.Module) -> str:
     return names[-1]
 
 
-def replace_head(module: nn.Module, classes: int) -> None:
-    """Put a new classifier in the place of one for another number of classes."""
+def initialise_classifier(module: nn.Module, std: float) -> None:
+    """Draw the classifier's weights from a normal distribution of this standard deviation and set its bias to zero."""
+    classifier = module.get_submodule(head_name(module))
+    assert isinstance(classifier, nn.Linear)
+    nn.init.normal_(classifier.weight, std=std)
+    if classifier.bias is not None:
+        nn.init.zeros_(classifier.bias)
+
+
+def replace_head(module: nn.Module, classes: int) -> bool:
+    """Put a new classifier in the place of one for another number of classes; return whether that was needed."""
     name = head_name(module)
     old = module.get_submodule(name)
     assert isinstance(old, nn.Linear)
-    if old.out_features != classes:
-        module.set_submodule(name, nn.Linear(old.in_features, classes, bias=old.bias is not None))
+    if old.out_features == classes:
+        return False
+    module.set_submodule(name, nn.Linear(old.in_features, classes, bias=old.bias is not None))
+    return True
 
 
 def load_checkpoint(module: nn.Module, file: Path) -> str:

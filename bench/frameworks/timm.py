@@ -23,19 +23,21 @@ def build(request: Request) -> TorchTrial:
     model, weights = request.model, request.cell.weights
     if weights == "pretrained":
         name = f"{model.model}.{model.weights}" if model.weights else model.model
-        return TorchTrial(*_with_weights(request, _pretrained(request, name), name))
+        module = _pretrained(request, name)
+        published: Any = module.pretrained_cfg
+        return _trial(module, request, name, new_classifier=published["num_classes"] != request.classes)
     module = _create(request, model.model, pretrained=False)
     if weights == "random":
-        return TorchTrial(module, request, Weights(name="random"))
+        return TorchTrial(module, request, Weights(name="random", new_classifier=True))
     left_out = load_checkpoint(module, Path(weights))
-    return TorchTrial(*_with_weights(request, module, Path(weights).name, left_out))
+    return _trial(module, request, Path(weights).name, new_classifier=bool(left_out), left_out=left_out)
 
 
-def _with_weights(
-    request: Request, module: nn.Module, name: str, left_out: str = ""
-) -> tuple[nn.Module, Request, Weights]:
+def _trial(module: nn.Module, request: Request, name: str, *, new_classifier: bool, left_out: str = "") -> TorchTrial:
     pixels: Any = module.pretrained_cfg
-    return module, request, Weights(name=name, left_out=left_out, mean=tuple(pixels["mean"]), std=tuple(pixels["std"]))
+    mean, std = tuple(pixels["mean"]), tuple(pixels["std"])
+    held = Weights(name=name, new_classifier=new_classifier, left_out=left_out, mean=mean, std=std)
+    return TorchTrial(module, request, held)
 
 
 def _create(request: Request, name: str, *, pretrained: bool) -> nn.Module:

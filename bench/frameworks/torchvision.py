@@ -26,9 +26,10 @@ def build(request: Request) -> TorchTrial:
         arguments[request.model.image_size_argument] = request.cell.image_size
     module = torchvision.models.get_model(request.model.model, weights=None, num_classes=request.classes, **arguments)
     if request.cell.weights == "random":
-        return TorchTrial(module, request, Weights(name="random"))
+        return TorchTrial(module, request, Weights(name="random", new_classifier=True))
     file = Path(request.cell.weights)
-    return TorchTrial(module, request, Weights(name=file.name, left_out=load_checkpoint(module, file)))
+    left_out = load_checkpoint(module, file)
+    return TorchTrial(module, request, Weights(name=file.name, new_classifier=bool(left_out), left_out=left_out))
 
 
 def _pretrained(request: Request) -> TorchTrial:
@@ -46,8 +47,11 @@ def _pretrained(request: Request) -> TorchTrial:
         raise offline(file, error, f"{torch.hub.get_dir()}/checkpoints") from None
     if model.arguments.get("aux_logits") is False:  # With weights, torchvision refuses the argument itself.
         module.aux_logits, module.AuxLogits = False, None
-    replace_head(module, request.classes)
     pixels = weights.transforms()
-    return TorchTrial(
-        module, request, Weights(name=f"{model.model} {model.weights}", mean=tuple(pixels.mean), std=tuple(pixels.std))
+    held = Weights(
+        name=f"{model.model} {model.weights}",
+        new_classifier=replace_head(module, request.classes),
+        mean=tuple(pixels.mean),
+        std=tuple(pixels.std),
     )
+    return TorchTrial(module, request, held)

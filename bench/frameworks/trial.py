@@ -88,8 +88,8 @@ class Trial(Protocol):
     def loader(self, split: Split, seed: int) -> Iterator[Any]:
         """Yield placed, augmented batches of the cell's size from a shuffled split, once; a last partial one is dropped."""
 
-    def fit(self, training: Split, validation: Split, epoch_done: Callable[[Epoch], None]) -> None:
-        """Train by the recipe; leave the weights of the epoch with the best validation top-1."""
+    def fit(self, training: Split, validation: Split, epoch_done: Callable[[Epoch], bool]) -> None:
+        """Train by the recipe; leave the weights of the last epoch of which `epoch_done` said that it is the best so far."""
 
     def skipped_steps(self) -> int | None:
         """Return how many optimizer steps loss scaling has skipped; None where the precision has no loss scaling."""

@@ -13,12 +13,17 @@ from bench.records.record import Accuracy, EpochCurve
 
 
 def measure(context: Context) -> Accuracy:
-    """Return the test accuracy of the epoch that was best on validation, with the whole curve."""
+    """Return the test accuracy of the epoch that was best on validation, with the whole curve.
+
+    The best epoch has the highest top-1 and, among equals, frequent on a small split, the lowest loss.
+    """
     trial, dataset = context.trial, context.dataset
     curve: list[EpochCurve] = []
+    best = 0
     begun = time.perf_counter()
 
-    def epoch_done(epoch: Epoch) -> None:
+    def epoch_done(epoch: Epoch) -> bool:
+        nonlocal best
         for kind, loss in (("training", epoch.training_loss), ("validation", epoch.validation_loss)):
             if not math.isfinite(loss):
                 raise Diverged(f"the {kind} loss of epoch {len(curve) + 1} is {loss}")
@@ -30,12 +35,15 @@ def measure(context: Context) -> Accuracy:
                 validation_top1=epoch.validation_top1,
             )
         )
+        best = max(
+            range(len(curve)), key=lambda number: (curve[number].validation_top1, -curve[number].validation_loss)
+        )
+        return best == len(curve) - 1
 
     trial.fit(dataset.training, dataset.validation, epoch_done)
     logits = trial.logits(dataset.test)
     if not np.isfinite(logits).all():
         raise Diverged("the trained model's logits on the test split are not finite")
-    best = max(range(len(curve)), key=lambda number: curve[number].validation_top1)
     labels = dataset.test.labels
     return Accuracy(
         test_top1=top_k(logits, labels, 1),

@@ -13,8 +13,10 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """One way to train.
 
     `batch_norm_momentum` is the weight of the newest batch in the running statistics, PyTorch's convention; None leaves
-    the model's own. `crop_padding` is the share of the image's side that a random crop may shift it by.
-    `loader_workers` is how many processes load; None takes none for images in memory and one a core, up to 8, for files.
+    the model's own. `classifier_init_std` is the standard deviation of the normal distribution that a new classifier is
+    drawn from, with a bias of zero; None leaves the library's own way. `crop_padding` is the share of the image's side
+    that a random crop may shift it by. `loader_workers` is how many processes load; None takes none for images in memory
+    and one a core, up to 8, for files.
     """
 
     description: str
@@ -26,6 +28,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     label_smoothing: float
     crop_padding: float
     batch_norm_momentum: float | None = None
+    classifier_init_std: float | None = None
     loader_workers: int | None = None
 
 

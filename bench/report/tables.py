@@ -85,9 +85,18 @@ def _order(row: Row) -> tuple[object, ...]:
     )
 
 
-def _table(title: str, rows: list[Row], columns: Columns, labels: int, notes: tuple[str, ...]) -> Table:
-    texts = dict.fromkeys(tuple(show(row) for show in columns.values()) for row in rows)
-    return Table(title=title, columns=tuple(columns), labels=labels, rows=tuple(texts), notes=notes)
+def _table(title: str, rows: list[Row], columns: Columns, labels: int, notes: dict[str, str]) -> Table:
+    """Return a table of the columns in which any row has something, with the notes on them."""
+    texts = tuple(dict.fromkeys(tuple(show(row) for show in columns.values()) for row in rows))
+    measured = [number for number in range(len(columns)) if any(text[number] != NOTHING for text in texts)]
+    kept = tuple(list(columns)[number] for number in measured)
+    return Table(
+        title=title,
+        columns=kept,
+        labels=labels,
+        rows=tuple(tuple(text[number] for number in measured) for text in texts),
+        notes=tuple(note for about, note in notes.items() if about in ("", *kept)),
+    )
 
 
 def _not_measured(records: Sequence[Record]) -> Table:
@@ -210,23 +219,24 @@ _RATE_NOTE = (
 _MEMORY_NOTE = (
     "Peak memory: on a GPU the allocator's peak, on a CPU the resident peak above what stood before the model."
 )
-_MODELS_NOTES = (
-    "Parameters as built, with a classifier for the data set's classes; published parameters with 1,000. FLOPs count two a "
+# By the column that a note is about; one on the whole table has none.
+_MODELS_NOTES = {
+    "": "Parameters as built, with a classifier for the data set's classes; published parameters with 1,000. FLOPs count two a "
     "multiply-accumulate, one forward pass. Published figures are not measurements of ours.",
-)
-_TRAINING_NOTES = (
-    _RATE_NOTE,
-    "Top-1: one process a seed, their mean; in brackets Wilson's 95 % interval for a test split of this size, which says "
-    "nothing of other seeds. The epoch was chosen on validation.",
-    _MEMORY_NOTE,
-)
-_INFERENCE_NOTES = (
-    _RATE_NOTE,
-    "Latency is of single images, over the requests of all processes. 'too few': a percentile needs 64 samples at p90 and "
-    "662 at p99 (MLPerf LoadGen's rule).",
-    _MEMORY_NOTE,
-)
-_EXPORTS_NOTES = (
-    "One process each. The largest error is over all logits of the compared images, as a share of the largest logit; an "
+}
+_TRAINING_NOTES = {
+    "Training img/s": _RATE_NOTE,
+    "Top-1 on test, %": "Top-1: one process a seed, their mean; in brackets Wilson's 95 % interval for a test split of this "
+    "size, which says nothing of other seeds. The epoch was chosen on validation.",
+    "Peak memory, MiB": _MEMORY_NOTE,
+}
+_INFERENCE_NOTES = {
+    "img/s": _RATE_NOTE,
+    "p50, ms": "Latency is of single images, over the requests of all processes. 'too few': a percentile needs 64 samples at "
+    "p90 and 662 at p99 (MLPerf LoadGen's rule).",
+    "Peak memory, MiB": _MEMORY_NOTE,
+}
+_EXPORTS_NOTES = {
+    "": "One process each. The largest error is over all logits of the compared images, as a share of the largest logit; an "
     "artifact above the tolerance has no row here but one below.",
-)
+}

@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 
 from bench.data.read import read_dataset
+from bench.frameworks.fake import FakeTrial
 from bench.frameworks.pytorch import TorchTrial
+from bench.frameworks.trial import Epoch, Request
+from bench.measure.accuracy import measure
 from bench.measure.context import Context
 from bench.plan.cell import Job
 from bench.records.record import Accuracy, Build, Inference, Memory, Outcome, Training
@@ -88,7 +91,7 @@ def test_build_counts_parameters_and_operations(make_job: MakeJob, execute_here:
 @BOTH
 def test_a_short_training_learns_digits(make_job: MakeJob, execute_here: Execute, framework: str, precision: str):
     job = make_job(
-        "accuracy", framework=framework, architecture="resnet18", batch_size=64, epochs=3, precision=precision
+        "accuracy", framework=framework, architecture="resnet18", batch_size=64, epochs=5, precision=precision
     )
     figures = execute_here(job).figures
     assert isinstance(figures, Accuracy)
@@ -103,8 +106,6 @@ def test_a_short_training_learns_digits(make_job: MakeJob, execute_here: Execute
 def test_the_epoch_is_chosen_on_validation_its_weights_are_kept_and_test_is_seen_once(make_job: MakeJob):
     """Validation labels are turned so that the untrained epoch is best on them: a choice on test would take the last."""
     from bench.frameworks.timm import build
-    from bench.frameworks.trial import Request
-    from bench.measure.accuracy import measure
 
     job = make_job("accuracy", framework="timm", architecture="resnet18", batch_size=64, epochs=3)
     dataset = read_dataset("digits", 32)
@@ -126,6 +127,25 @@ def test_the_epoch_is_chosen_on_validation_its_weights_are_kept_and_test_is_seen
     assert seen == [180, 180, 180, 540]
     again = TorchTrial.logits(trial, dataset.validation)
     assert float(np.mean(again.argmax(axis=1) == dataset.validation.labels)) == pytest.approx(max(scores))
+
+
+def test_of_epochs_with_equal_validation_accuracy_the_one_with_the_lowest_loss_is_kept(make_job: MakeJob):
+    """A validation split of 180 images ties often, and the earliest of the ties is the least trained."""
+
+    told: list[bool] = []
+
+    class Scripted(FakeTrial):
+        def fit(self, training: object, validation: object, epoch_done: Callable[[Epoch], bool]) -> None:
+            for top1, loss in ((0.5, 1.0), (0.9, 0.6), (0.9, 0.4), (0.9, 0.5), (0.8, 0.1)):
+                told.append(epoch_done(Epoch(training_loss=1.0, validation_loss=loss, validation_top1=top1)))
+
+    job = make_job("accuracy", architecture="fake/well")
+    assert job.model is not None
+    request = Request(cell=job.cell, model=job.model, recipe=job.recipe, classes=10, seed=0, threads=2)
+    trial = Scripted(request, "well")
+    figures = measure(Context(job, read_dataset("digits", job.cell.image_size), 2, lambda: trial))
+    assert told == [True, True, True, False, False]
+    assert figures.best_epoch == 3
 
 
 def test_a_loss_that_is_not_finite_is_told_with_its_epoch(make_job: MakeJob, execute_here: Execute):

@@ -66,6 +66,16 @@ def test_what_failed_is_told_and_has_no_figures(records: list[Record]):
     assert any("killed after 9 s" in row for row in find(found, "Not measured").rows)
 
 
+def test_a_column_without_a_figure_is_left_out_with_its_note(records: list[Record]):
+    everything = find(tables(records), "Inference")
+    assert "Peak memory, MiB" in everything.columns
+    assert "Compile, s" not in everything.columns, "nothing was compiled"
+    rest = find(tables([r for r in records if r.measurement != "memory"]), "Inference")
+    assert set(everything.columns) - set(rest.columns) == {"Peak memory, MiB"}
+    assert len(everything.notes) == len(rest.notes) + 1
+    assert all(len(row) == len(rest.columns) for row in rest.rows)
+
+
 def test_few_processes_are_said(records: list[Record]):
     table = find(tables(records), "Inference")
     assert {row[table.columns.index("Processes")] for row in table.rows} == {"1"}
