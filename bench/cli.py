@@ -35,6 +35,26 @@ def main() -> None:
         sys.exit(2)
 
 
+@app.callback()
+def common(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", is_eager=True, help="print the version and exit", callback=lambda asked: _version(asked)
+        ),
+    ] = False,
+) -> None:
+    pass
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from bench import __version__
+
+        print(f"imagebench {__version__}")
+        raise typer.Exit
+
+
 @app.command()
 def run(
     matrix: Annotated[str, typer.Option(help="smoke, quick, full, or the path of a TOML file")] = "smoke",
@@ -158,12 +178,13 @@ def _seconds(text: str) -> float:
 
 @contextlib.contextmanager
 def _signals_interrupt() -> Iterator[None]:
-    """Make a termination or a closed terminal the same clean stop as Ctrl-C."""
+    """Make a termination or a closed terminal the same clean stop as Ctrl-C, unless nohup asked to be left alone."""
 
     def interrupt(number: int, frame: object) -> NoReturn:
         raise KeyboardInterrupt
 
-    previous = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    wanted = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) is not signal.SIG_IGN]
+    previous = {number: signal.signal(number, interrupt) for number in wanted}
     try:
         yield
     finally:

@@ -46,6 +46,12 @@ CELL = Cell(
 )
 
 
+def committed_results() -> list[Path]:
+    """Return the results files that are committed: a run of one's own may lie beside them."""
+    listed = subprocess.run(["git", "ls-files", "results"], cwd=CHECKOUT, capture_output=True, text=True, check=True)
+    return [CHECKOUT / name for name in listed.stdout.split()]
+
+
 @pytest.fixture
 def make_job() -> Callable[..., Job]:
     """Return a function that makes a job; its keywords replace fields of the cell, the job or the protocol."""

@@ -62,7 +62,7 @@ def test_no_two_files_import_each_other():
         }
         for node in ast.walk(tree):
             if isinstance(node, ast.ImportFrom) and id(node) not in guarded:
-                imports[module].add(node.module or "")
+                imports[module] |= {node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)}
     for module, found in imports.items():
         for other in found & imports.keys():
             assert module not in imports[other], f"{module} and {other} import each other"

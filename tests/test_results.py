@@ -1,11 +1,11 @@
 """What the committed results must show, whoever measured them."""
 
 import pytest
-from conftest import CHECKOUT
+from conftest import committed_results
 
 import bench
 
-RESULTS = sorted((CHECKOUT / "results").glob("quick-*.jsonl"))
+RESULTS = [file for file in committed_results() if file.name.startswith("quick-")]
 
 
 @pytest.mark.parametrize("file", RESULTS, ids=lambda file: file.stem)

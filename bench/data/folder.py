@@ -17,7 +17,8 @@ def read_folder(folder: Path, image_size: int) -> Dataset:
     """Return the images below a folder; raise `JobError` where it holds none, one class only, or an empty split.
 
     Without train, val and test folders each file falls to training, validation or test (70, 10, 20 %) by a hash of its
-    class and name, so that an added file moves no other.
+    class and name, so that an added file moves no other. Of a train folder with a val but no test folder, as ImageNet
+    and Imagenette have it, val is the test and an eighth of train becomes validation; with a test but no val folder too.
     """
     if not folder.is_dir():
         raise JobError(f"{folder}: no such folder")
@@ -25,6 +26,9 @@ def read_folder(folder: Path, image_size: int) -> Dataset:
     classes = tuple(sorted({label for files in parts.values() for _, label in files}))
     if len(classes) < 2:
         raise JobError(f"{folder}: needs one sub-folder a class, at least two; found {', '.join(classes) or 'none'}")
+    unseen = set(classes) - {label for _, label in parts["training"]}
+    if unseen:
+        raise JobError(f"{folder}: no image to train on in {', '.join(sorted(unseen))}")
     splits = {part: _split(files, classes, image_size) for part, files in parts.items()}
     for part, split in splits.items():
         if not len(split):
@@ -41,8 +45,15 @@ def _given_parts(folder: Path) -> dict[str, Labelled] | None:
     found = {
         part: next((folder / name for name in names if (folder / name).is_dir()), None) for part, names in PARTS.items()
     }
-    if found["training"] is None or found["test"] is None:
+    if not any(found.values()):
         return None
+    if found["test"] is None:
+        found |= {"test": found["validation"], "validation": None}
+    if found["training"] is None or found["test"] is None:
+        there = ", ".join(place.name for place in found.values() if place)
+        raise JobError(
+            f"{folder}: has {there}, but needs train and test, or train and val, with one sub-folder a class each"
+        )
     parts = {part: _labelled(place) for part, place in found.items() if place is not None}
     if "validation" not in parts:
         kept: Labelled = []

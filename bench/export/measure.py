@@ -1,6 +1,7 @@
 """What one export costs: written, loaded and asked, in the order a user would, and held against its source."""
 
 import importlib
+import importlib.util
 import tempfile
 import time
 from collections.abc import Callable
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.data.dataset import ArraySplit
-from bench.errors import Disagrees, Unsupported
+from bench.errors import Disagrees, Unavailable, Unsupported
 from bench.export import FORMATS
 from bench.measure.context import Context
 from bench.measure.timing import rotating, time_requests
@@ -31,11 +32,13 @@ TOLERANCE = 1e-4
 class Format(Protocol):
     """A file of this folder.
 
-    RUNTIME names what loads the artifact. EXPORTERS maps the kind of a source to `export(model, example, artifact)`,
-    which returns the method it used. `load(artifact, threads)` returns a function from normalised pixels to logits.
+    RUNTIME names what loads the artifact, PACKAGES what must be installed to make and to load it. EXPORTERS maps the kind
+    of a source to `export(model, example, artifact)`, which returns the method it used. `load(artifact, threads)` returns
+    a function from normalised pixels to logits.
     """
 
     RUNTIME: str
+    PACKAGES: tuple[str, ...]
     EXPORTERS: dict[str, Callable[[Any, Any, Path], str]]
     load: Callable[[Path, int], Run]
 
@@ -48,6 +51,7 @@ def measure(context: Context) -> Export:
     source = context.trial.source()
     if source.kind not in chosen.EXPORTERS:
         raise Unsupported(f"{name} cannot be made from a {source.kind} model")
+    _import(chosen.PACKAGES)
     for batch in context.batches(context.dataset.training, context.batch_size, TRAINING_STEPS):
         context.trial.train_step(batch)
     source = context.trial.source()  # Once more: training has left the model in its training mode.
@@ -83,6 +87,15 @@ def measure(context: Context) -> Export:
             runtime=chosen.RUNTIME,
             method=method,
         )
+
+
+def _import(packages: tuple[str, ...]) -> None:
+    """Import what the format needs before anything is timed: a library's own start is no part of an artifact's load."""
+    missing = [name for name in packages if importlib.util.find_spec(name) is None]
+    if missing:
+        raise Unavailable(f"{', '.join(missing)} not installed: pip install 'imagebench[export]'")
+    for name in packages:
+        importlib.import_module(name)
 
 
 def agreement(expected: Floats, found: Floats) -> tuple[float, float, float]:

@@ -1,13 +1,10 @@
 """ONNX, run by ONNX Runtime on the CPU."""
 
-import importlib.util
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-from bench.errors import Unavailable
 
 RUNTIME = "ONNX Runtime, CPU"
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
@@ -17,9 +14,6 @@ def _from_torch(model: Any, example: Any, artifact: Path) -> str:
     """Export through torch.export with a dynamic batch, weights inside the file."""
     import torch
 
-    missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
-    if missing:
-        raise Unavailable(f"{', '.join(missing)} not installed: pip install 'imagebench[export]'")
     torch.onnx.export(
         model,
         (example,),

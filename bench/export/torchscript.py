@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 RUNTIME = "libtorch, CPU"
+PACKAGES = ("torch",)
 
 
 def _from_torch(model: Any, example: Any, artifact: Path) -> str:

@@ -4,6 +4,7 @@ import importlib.util
 import json
 import subprocess
 import sys
+from functools import cache
 
 import msgspec
 
@@ -39,7 +40,8 @@ _PYTORCH_OUT_OF_MEMORY = (
     r"^torch\.OutOfMemoryError",
     r"DefaultCPUAllocator: (can't allocate memory|not enough memory)",
     r"std::bad_alloc",
-    r"CUDA out of memory",
+    r"CUDA (error: )?out of memory",
+    r"(CUBLAS|CUDNN)_STATUS_ALLOC_FAILED",
     r"could not create a memory object",
 )
 # One set for torchvision and timm, so that one fork server serves both.
@@ -101,6 +103,7 @@ def missing_packages(framework: str) -> tuple[str, ...]:
     return tuple(name for name in FRAMEWORKS[framework].packages if importlib.util.find_spec(name) is None)
 
 
+@cache
 def catalogue(framework: str) -> list[str] | None:
     """Return the names of every model a framework has, asked in a process of its own; None where it cannot say."""
     entry = FRAMEWORKS[framework].catalogue

@@ -58,6 +58,8 @@ class TorchTrial:
             "parameter_type": str(next(self.module.parameters()).dtype).removeprefix("torch."),
             "loss_scaling": self.scaler.is_enabled(),
             "layout": "channels_last",
+            "cudnn_benchmark": torch.backends.cudnn.benchmark,
+            "device_name": torch.cuda.get_device_name(self.device) if self._cuda else None,
             "threads": torch.get_num_threads(),
             "optimizer": type(self.optimizer).__name__,
             "optimizer_fused": bool(self.optimizer.defaults["fused"]),

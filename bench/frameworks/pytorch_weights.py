@@ -29,26 +29,32 @@ class Weights(msgspec.Struct, frozen=True, kw_only=True):
     std: tuple[float, ...] = IMAGENET_STD
 
 
-def head_name(module: nn.Module) -> str:
-    """Return the name of the classifier: the last linear layer, in the order of registration."""
-    names: list[str] = [name for name, layer in module.named_modules() if isinstance(layer, nn.Linear)]
-    return names[-1]
+def classifiers(module: nn.Module) -> dict[str, nn.Linear | nn.Conv2d]:
+    """Return the layers that make the logits, by name: what timm says they are, else the last linear layer there is.
+
+    Some of timm's networks have a convolution for one, and distilled ones have two.
+    """
+    layers = {name: layer for name, layer in module.named_modules() if isinstance(layer, nn.Linear | nn.Conv2d)}
+    if not hasattr(module, "get_classifier"):
+        return dict([next((n, layer) for n, layer in reversed(layers.items()) if isinstance(layer, nn.Linear))])
+    get_classifier: Any = module.get_classifier
+    said = get_classifier()
+    inside = {id(part) for one in (said if isinstance(said, tuple) else (said,)) for part in one.modules()}
+    return {name: layer for name, layer in layers.items() if id(layer) in inside}
 
 
 def initialise_classifier(module: nn.Module, std: float) -> None:
     """Draw the classifier's weights from a normal distribution of this standard deviation and set its bias to zero."""
-    classifier = module.get_submodule(head_name(module))
-    assert isinstance(classifier, nn.Linear)
-    nn.init.normal_(classifier.weight, std=std)
-    if classifier.bias is not None:
-        nn.init.zeros_(classifier.bias)
+    for layer in classifiers(module).values():
+        nn.init.normal_(layer.weight, std=std)
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
 
 
 def replace_head(module: nn.Module, classes: int) -> bool:
     """Put a new classifier in the place of one for another number of classes; return whether that was needed."""
-    name = head_name(module)
-    old = module.get_submodule(name)
-    assert isinstance(old, nn.Linear)
+    ((name, old),) = classifiers(module).items()
+    assert isinstance(old, nn.Linear), "torchvision's classifiers are"
     if old.out_features == classes:
         return False
     module.set_submodule(name, nn.Linear(old.in_features, classes, bias=old.bias is not None))
@@ -63,11 +69,11 @@ def load_checkpoint(module: nn.Module, file: Path) -> str:
     if not file.is_file():
         raise Unavailable(f"{file}: no such checkpoint")
     tensors = _read(file)
-    head = head_name(module)
     own = module.state_dict()
-    other = {
-        name for name, tensor in tensors.items() if name.startswith(f"{head}.") and own[name].shape != tensor.shape
-    }
+    heads = (
+        {f"{name}.{part}" for name in classifiers(module) for part in ("weight", "bias")} & tensors.keys() & own.keys()
+    )
+    other = {name for name in heads if own[name].shape != tensors[name].shape}
     try:
         result = module.load_state_dict({n: t for n, t in tensors.items() if n not in other}, strict=False)
     except RuntimeError as error:
@@ -93,7 +99,9 @@ def _read(file: Path) -> dict[str, Tensor]:
     try:
         held: Any = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises pickle, zip and its own errors for a damaged or an unsafe file.
-        raise JobError(f"{file}: cannot be read as tensors alone: {str(error).splitlines()[0]}") from None
+        raise JobError(
+            f"{file}: cannot be read as tensors alone ({type(error).__name__}); write it with torch.save(model.state_dict(), …)"
+        ) from None
     for wrapper in _WRAPPERS:
         if isinstance(held, dict) and isinstance(held.get(wrapper), dict):
             held = held[wrapper]
@@ -104,5 +112,5 @@ def _read(file: Path) -> dict[str, Tensor]:
 
 def offline(what: str, error: Exception, place: str) -> Unavailable:
     """Return the error for weights that are neither cached nor to be had."""
-    reason = error.reason if isinstance(error, urllib.error.URLError) else str(error).splitlines()[0][:160]
+    reason = error.reason if isinstance(error, urllib.error.URLError) else str(error).splitlines()[0].partition(". ")[0]
     return Unavailable(f"{what}: not cached and cannot be downloaded ({reason}); put the file into {place}")

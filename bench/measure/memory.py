@@ -1,13 +1,13 @@
 """Memory: the peak of a forward pass and of a training step, in a process that times nothing."""
 
-import resource
-import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from bench.data.dataset import RepeatedSplit
+from bench.errors import Unavailable
 from bench.frameworks.trial import Trial
 from bench.measure.context import Context
 from bench.records.record import Memory, MemoryPeak
@@ -18,14 +18,14 @@ STEPS = 3
 def measure(context: Context) -> Memory:
     """Return peaks after building and predicting, and after training too.
 
-    The resident peaks only ever grow, so prediction comes first; both stand above what the process held before the
-    model was built, with the images already made; the library's own code and workspaces that the
-    model is the first to touch count too. On a GPU the allocator's peaks are each counted anew.
+    The resident peak is counted anew once the images are made, and stands above what the process held then; the library's
+    own code and workspaces that the model is the first to touch count too. The training's includes the prediction's. On a
+    GPU the allocator's peaks are each counted anew.
     """
     split = RepeatedSplit(context.dataset.training, context.batch_size)
     chosen = np.arange(context.batch_size)
     images, labels = split.batch(chosen), split.labels[chosen]
-    baseline = peak_resident_bytes()
+    baseline = reset_resident_peak()
     trial = context.trial
     batch = trial.place(images, labels)
     peaks = [_peak(trial, step, batch, baseline) for step in (trial.predict, trial.train_step)]
@@ -45,7 +45,20 @@ def _peak(trial: Trial, step: Callable[[Any], Any], batch: Any, baseline: int) -
     )
 
 
+def reset_resident_peak() -> int:
+    """Forget the peak so far and return the bytes resident now; making the images took more than they hold."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")  # proc(5): 'reset the peak resident set size'.
+    except OSError as error:
+        raise Unavailable(f"this system does not let a process reset its peak of memory ({error})") from None
+    return _status_bytes("VmRSS")
+
+
 def peak_resident_bytes() -> int:
-    """Return the most memory this process has had resident so far (getrusage counts in KiB, on macOS in bytes)."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+    """Return the most memory this process has had resident since the peak was reset."""
+    return _status_bytes("VmHWM")
+
+
+def _status_bytes(field: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{field}:"))

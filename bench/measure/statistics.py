@@ -67,4 +67,4 @@ def proportion_interval(share: float, count: int) -> tuple[float, float]:
     shrink = 1 + z * z / count
     centre = (share + z * z / (2 * count)) / shrink
     half = z / shrink * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
-    return centre - half, centre + half
+    return max(0.0, centre - half), min(1.0, centre + half)  # Rounding can pass the ends by 1e-17.

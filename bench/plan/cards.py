@@ -1,12 +1,13 @@
 """Cards: the facts about an architecture or a dataset, one TOML file each, no Python."""
 
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from bench.errors import unknown
-from bench.plan.files import cards_folder, file_hash, names, read_toml
+from bench.plan.files import cards_folder, file_hash, folder_hash, names, read_toml
 
 
 class Published(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -88,6 +89,14 @@ def dataset_card(name: str) -> DatasetCard:
     if name not in dataset_names():
         raise unknown("dataset", name, dataset_names(), "(a folder of images is written folder:PATH)")
     return read_toml(cards_folder("datasets") / f"{name}.toml", DatasetCard)
+
+
+@cache
+def dataset_hash(name: str) -> str:
+    """Return the hash of a dataset's card, or of the listing of a folder of images."""
+    if name.startswith("folder:"):
+        return folder_hash(Path(name.removeprefix("folder:")))
+    return file_hash(cards_folder("datasets") / f"{name}.toml")
 
 
 def dataset_names() -> tuple[str, ...]:

@@ -36,6 +36,16 @@ def file_hash(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
 
 
+def folder_hash(folder: Path) -> str:
+    """Return the first 12 hexadecimal digits of the SHA-256 of the names, sizes and times of change of a folder's files."""
+    digest = hashlib.sha256()
+    for file in sorted(folder.rglob("*")):
+        if file.is_file():
+            found = file.stat()
+            digest.update(f"{file.relative_to(folder)} {found.st_size} {found.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:12]
+
+
 def read_toml(path: Path, kind: type[T]) -> T:
     """Read one TOML file as `kind`; raise `UsageError` that names the file and the key when it does not fit."""
     try:

@@ -8,7 +8,7 @@ from typing import Literal
 import msgspec
 
 from bench.errors import UsageError, unknown
-from bench.frameworks import FRAMEWORKS
+from bench.frameworks import FRAMEWORKS, catalogue
 from bench.measure import MEASUREMENTS
 from bench.plan.cards import dataset_card, model_card
 from bench.plan.cell import EXECUTIONS, PRECISIONS, Cell, Execution
@@ -84,6 +84,10 @@ def check(grid: Grid) -> None:
                 raise unknown(kind, value, known)
     for architecture in grid.architectures:
         check_frameworks(architecture, model_card(architecture).frameworks)
+        framework, slash, model = architecture.partition("/")
+        there = catalogue(framework) if slash else None
+        if there is not None and model not in there:
+            raise unknown(f"{framework} model", model, there)
     for dataset in grid.datasets:
         if not dataset.startswith("folder:"):
             dataset_card(dataset)

@@ -1,8 +1,12 @@
 """The protocol: how often and how long something is measured."""
 
 import hashlib
+from typing import Annotated
 
 import msgspec
+
+Count = Annotated[int, msgspec.Meta(ge=1)]
+Seconds = Annotated[float, msgspec.Meta(gt=0)]
 
 
 class Protocol(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -18,18 +22,18 @@ class Protocol(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     threads: CPU threads; None takes every physical core.
     """
 
-    processes: int = 6
-    seeds: int = 3
-    warmup_steps: int = 20
-    warmup_seconds: float = 1.0
-    blocks: int = 20
-    inference_block_seconds: float = 0.25
-    training_block_seconds: float = 1.0
-    latency_requests: int = 1000
-    latency_seconds: float = 10.0
-    compared_images: int = 64
-    timeout_seconds: float = 1800.0
-    threads: int | None = None
+    processes: Count = 6
+    seeds: Count = 3
+    warmup_steps: Count = 20
+    warmup_seconds: Seconds = 1.0
+    blocks: Count = 20
+    inference_block_seconds: Seconds = 0.25
+    training_block_seconds: Seconds = 1.0
+    latency_requests: Count = 1000
+    latency_seconds: Seconds = 10.0
+    compared_images: Count = 64
+    timeout_seconds: Seconds = 1800.0
+    threads: Count | None = None
 
     @property
     def hash(self) -> str:

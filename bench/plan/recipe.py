@@ -1,7 +1,7 @@
 """Recipes: how a model is trained, one TOML file each."""
 
 from functools import cache
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -20,7 +20,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """
 
     description: str
-    epochs: int
+    epochs: Annotated[int, msgspec.Meta(ge=1)]
     optimizer: Literal["adamw", "sgd"]
     learning_rate: float
     weight_decay: float

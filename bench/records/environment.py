@@ -1,6 +1,8 @@
 """The environment: the machine, the software and the command behind a result, read without importing a framework."""
 
+import hashlib
 import importlib.metadata
+import math
 import os
 import platform
 import subprocess
@@ -9,6 +11,8 @@ from functools import cache
 from pathlib import Path
 
 import msgspec
+
+from bench.plan.files import PACKAGE
 
 PACKAGES = (
     "imagebench",
@@ -31,7 +35,7 @@ class Gpu(msgspec.Struct, frozen=True, kw_only=True):
     """One GPU as NVML describes it; a field that NVML refuses is None."""
 
     name: str
-    memory_bytes: int
+    memory_bytes: int | None
     power_limit_watts: float | None
     sm_clock_maximum_mhz: int | None
     memory_clock_maximum_mhz: int | None
@@ -39,7 +43,10 @@ class Gpu(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Environment(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything outside the cell that a figure may depend on. It holds no host name and no path."""
+    """Everything outside the cell that a figure may depend on. It holds no host name and no path of ours.
+
+    `code` is the first 12 digits of the SHA-256 of this package's own source, installed or in a checkout.
+    """
 
     system: str
     python: str
@@ -55,6 +62,7 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     commit: str | None
     dirty: bool | None
     command: str
+    code: str | None = None
 
 
 @cache
@@ -77,17 +85,30 @@ def environment() -> Environment:
         commit=commit,
         dirty=dirty,
         command=" ".join(["bench", *sys.argv[1:]]),
+        code=code_hash(PACKAGE),
     )
 
 
+def code_hash(package: Path) -> str:
+    """Return the first 12 hexadecimal digits of the SHA-256 of a package's Python files, with their names."""
+    digest = hashlib.sha256()
+    for file in sorted(package.rglob("*.py")):
+        digest.update(f"{file.relative_to(package)}\n".encode() + file.read_bytes())
+    return digest.hexdigest()[:12]
+
+
 def physical_cores() -> int:
-    """Return the number of cores, two threads of one core counted once, that this process may run on."""
+    """Return the number of cores, two threads of one core counted once, that this process may run on.
+
+    A container's quota of CPU time limits it too: more threads than that would be stopped in turn.
+    """
     siblings = set()
     allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
     for cpu in allowed:
         topology = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
         siblings.add(_first_line(topology) or str(cpu))
-    return len(siblings)
+    quota, _, period = (_first_line(Path("/sys/fs/cgroup/cpu.max")) or "max").partition(" ")
+    return min(len(siblings), math.ceil(int(quota) / int(period))) if quota.isdecimal() else len(siblings)
 
 
 def read_gpus() -> tuple[tuple[Gpu, ...], str | None, str | None]:
@@ -108,6 +129,10 @@ def read_gpus() -> tuple[tuple[Gpu, ...], str | None, str | None]:
             str(pynvml.nvmlSystemGetDriverVersion()),
             f"{cuda // 1000}.{cuda % 1000 // 10}",
         )
+    except (
+        pynvml.NVMLError
+    ):  # A device without permission: nothing can be said of it, and the CPU can still be measured.
+        return (), None, None
     finally:
         pynvml.nvmlShutdown()
 
@@ -123,7 +148,7 @@ def _gpu(nvml: object, handle: object) -> Gpu:
     ecc = ask("nvmlDeviceGetEccMode")
     return Gpu(
         name=str(ask("nvmlDeviceGetName")),
-        memory_bytes=int(ask("nvmlDeviceGetMemoryInfo").total),  # type: ignore[attr-defined]
+        memory_bytes=getattr(ask("nvmlDeviceGetMemoryInfo"), "total", None),
         power_limit_watts=limit / 1000 if isinstance(limit, int) else None,
         sm_clock_maximum_mhz=ask("nvmlDeviceGetMaxClockInfo", 1),  # type: ignore[arg-type]
         memory_clock_maximum_mhz=ask("nvmlDeviceGetMaxClockInfo", 2),  # type: ignore[arg-type]

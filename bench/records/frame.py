@@ -15,12 +15,15 @@ Value = str | int | float | bool | None
 
 
 def frame(path: Path) -> "pandas.DataFrame":
-    """Return a DataFrame of the records in a folder or a file."""
+    """Return a DataFrame of the records in a folder or a file; raise `UsageError` where there are none."""
     try:
         import pandas
     except ImportError:
         raise UsageError("bench.load needs pandas: pip install 'imagebench[report]'") from None
-    return pandas.DataFrame([row(record) for record in latest(read(path))])
+    records = latest(read(path))
+    if not records:
+        raise UsageError(f"{path}: no results; measure something first: bench run --matrix smoke")
+    return pandas.DataFrame([row(record) for record in records])
 
 
 def row(record: Record) -> dict[str, Value]:

@@ -140,13 +140,17 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Hashes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The first 12 digits of the SHA-256 of the files behind a measurement; None where there is no such file."""
+    """The first 12 digits of the SHA-256 of the files behind a measurement; None where there is no such file.
+
+    A folder of images is hashed by the names, sizes and times of change of its files.
+    """
 
     card: str | None
     recipe: str
     matrix: str
     protocol: str
     weights: str | None
+    dataset: str | None = None
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -6,6 +6,7 @@ from bench.frameworks import FRAMEWORKS, missing_packages
 from bench.plan.cards import dataset_card, dataset_names, model_card, model_names
 from bench.plan.cell import PRECISIONS
 from bench.plan.matrix import matrix_names, matrix_path, read_matrix
+from bench.report.format import NOTHING, number
 from bench.report.table import Table
 
 
@@ -14,16 +15,16 @@ def models() -> Table:
     rows = []
     for name in model_names():
         card = model_card(name)
-        assert card.published is not None
+        published = card.published
         rows.append(
             (
                 name,
                 card.title,
                 ", ".join(card.frameworks),
-                f"{card.published.parameters / 1e6:.1f}",
-                f"{card.published.top1_percent:.1f}",
+                number(published.parameters / 1e6 if published else None),
+                number(published.top1_percent if published else None),
                 str(card.image_size),
-                card.published.source,
+                published.source if published else NOTHING,
             )
         )
     columns = ("Name", "Title", "Frameworks", "Parameters, M", "Published top-1, %", "Image px", "Published by")

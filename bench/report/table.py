@@ -27,22 +27,37 @@ def markdown(table: Table) -> str:
 
 
 def terminal(table: Table) -> "RichTable":
-    """Return the table for rich's console."""
+    """Return the table for rich's console; a column with the same cell in every row is told once, below."""
+    from rich import box
     from rich.markup import escape
     from rich.table import Table as RichTable
 
+    cells = list(zip(*table.rows, strict=True))
+    same = [n for n, column in enumerate(cells) if len(column) > 1 and len(set(column)) == 1]
+    kept = [number for number in range(len(table.columns)) if number not in same] or [0]
+    everywhere = ", ".join(f"{table.columns[number]} {cells[number][0]}" for number in same)
+    notes = [f"In every row: {everywhere}.", *table.notes] if same else table.notes
     drawn = RichTable(
         title=escape(table.title),
-        caption=escape("\n".join(table.notes)) or None,
+        caption=escape("\n".join(notes)) or None,
         title_justify="left",
         caption_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
     )
-    for number, column in enumerate(table.columns):
-        right = number >= table.labels
-        drawn.add_column(escape(column), justify="right" if right else "left", overflow="fold")
+    for number in kept:
+        figure = number >= table.labels and not any(_is_prose(row[number]) for row in table.rows)
+        whole = number < table.labels and not any(_is_prose(row[number]) for row in table.rows)
+        drawn.add_column(
+            escape(table.columns[number]), justify="right" if figure else "left", overflow="fold", no_wrap=whole
+        )
     for row in table.rows:
-        drawn.add_row(*(escape(cell) for cell in row))
+        drawn.add_row(*(escape(row[number]) for number in kept))
     return drawn
+
+
+def _is_prose(cell: str) -> bool:
+    return len(cell) > 24
 
 
 def show(table: Table) -> None:

@@ -139,6 +139,10 @@ def _top1(row: Row) -> str:
     return top1([a.test_top1 for a in accuracies], accuracies[0].test_images) if accuracies else NOTHING
 
 
+def _count(row: Row, kind: type[T]) -> str:
+    return str(len(row.figures(kind)) or NOTHING)
+
+
 def _first(row: Row, kind: type[T]) -> T:
     return row.figures(kind)[0]
 
@@ -183,7 +187,8 @@ _TRAINING: Columns = _AXES | {
     ),
     "First step, s": lambda row: number(_mean([t.first_step_seconds for t in row.figures(Training)]), 2),
     "Compile, s": lambda row: number(_mean([t.compile_seconds for t in row.figures(Training)])),
-    "Processes": lambda row: str(len(row.figures(Training))),
+    "Processes": lambda row: _count(row, Training),
+    "Seeds": lambda row: _count(row, Accuracy),
     "Peak memory, MiB": lambda row: _peak([m.training for m in row.figures(Memory)]),
 }
 _INFERENCE: Columns = _AXES | {
@@ -193,7 +198,7 @@ _INFERENCE: Columns = _AXES | {
     "p99, ms": _latency(0.99),
     "First batch, s": lambda row: number(_mean([i.first_batch_seconds for i in row.figures(Inference)]), 2),
     "Compile, s": lambda row: number(_mean([i.compile_seconds for i in row.figures(Inference)])),
-    "Processes": lambda row: str(len(row.figures(Inference))),
+    "Processes": lambda row: _count(row, Inference),
     "Peak memory, MiB": lambda row: _peak([m.inference for m in row.figures(Memory)]),
 }
 _EXPORTS: Columns = _MODEL | {

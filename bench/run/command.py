@@ -7,7 +7,6 @@ from pathlib import Path
 import msgspec
 
 from bench.errors import UsageError
-from bench.measure import PROBE
 from bench.plan.cell import Cell, Job
 from bench.plan.estimate import estimate_seconds
 from bench.plan.files import file_hash
@@ -58,10 +57,16 @@ def measure(options: Options) -> int:
     except OSError as error:
         raise UsageError(f"{error}; what is measured lies in {file}, go on with --resume") from None
     except KeyboardInterrupt:
-        print(f"\nInterrupted. What is measured lies in {file}; go on with --resume.", flush=True)
+        kept = (
+            f"What is measured lies in {file}; go on with --resume."
+            if _has_records(file)
+            else "Nothing is measured yet."
+        )
+        print(f"\nInterrupted. {kept}", flush=True)
         raise
     records = latest(read_file(file)) if file.exists() else []
-    records = [record for record in records if record.measurement != PROBE]
+    asked = {job.key for job in todo}
+    records = [record for record in records if record.key in asked]
     for table in tables(records):
         show(table)
     print(_closing(records, todo, ended, file))
@@ -117,7 +122,7 @@ def _results_file(options: Options, path: Path, matrix: Matrix) -> Path:
     """Return a new file, or with --resume the newest of this matrix, if machine, software and protocol are the same."""
     runs = sorted(options.results.glob(f"{path.stem}-[0-9]*.jsonl")) if options.resume else []
     if runs:
-        differing = _differences(runs[-1], matrix)
+        differing = _differences(runs[-1], options, matrix)
         if not differing:
             return runs[-1]
         print(f"{runs[-1]} is not gone on with, a new run begins: {'; '.join(differing)}")
@@ -125,15 +130,23 @@ def _results_file(options: Options, path: Path, matrix: Matrix) -> Path:
     return options.results / f"{path.stem}-{stamp}.jsonl"
 
 
-def _differences(file: Path, matrix: Matrix) -> list[str]:
+def _differences(file: Path, options: Options, matrix: Matrix) -> list[str]:
     """Return in what a run differs from one that began now; records of the two could not stand in one table."""
     records: list[Record] = read_file(file)
     if not records:
         return []
     then, now = records[-1].environment, environment()
-    fields = [name for name in Environment.__struct_fields__ if name not in ("command", "dirty")]
+    fields = [name for name in Environment.__struct_fields__ if name not in ("command", "commit", "dirty")]
     found = [f"{n}: {getattr(then, n)} → {getattr(now, n)}" for n in fields if getattr(then, n) != getattr(now, n)]
-    return found + (["another protocol"] if records[-1].protocol != matrix.protocol else [])
+    if records[-1].protocol != matrix.protocol:
+        found.append("another protocol")
+    if records[-1].isolation not in (options.isolation, "none"):
+        found.append(f"isolation: {records[-1].isolation} → {options.isolation}")
+    return found
+
+
+def _has_records(file: Path) -> bool:
+    return file.exists() and file.stat().st_size > 0
 
 
 def _closing(records: list[Record], todo: tuple[Job, ...], ended: str, file: Path) -> str:

@@ -138,8 +138,9 @@ class Server:
         deadline = time.monotonic() + timeout_seconds
         try:
             self._stream.write(msgspec.json.encode(request) + b"\n")
-            started = self._answer(timeout_seconds)
-            assert started is not None, "the server answers as soon as it has forked"
+            started = self._answer(START_TIMEOUT_SECONDS)
+            if started is None:
+                raise ServerGone(f"it started no process within {START_TIMEOUT_SECONDS:g} s")
             self._job = started.value
             ended = self._answer(deadline - time.monotonic())
             if ended is None:

@@ -11,7 +11,7 @@ import msgspec
 from bench.errors import JobError
 from bench.frameworks import FRAMEWORKS, missing_packages
 from bench.measure import PROBE
-from bench.plan.cards import model_card, model_card_hash
+from bench.plan.cards import dataset_hash, model_card, model_card_hash
 from bench.plan.cell import Job
 from bench.plan.files import file_hash
 from bench.plan.recipe import recipe_hash
@@ -152,6 +152,7 @@ class _Runner:
             matrix=self._run.matrix_hash,
             protocol=job.protocol.hash,
             weights=file_hash(Path(weights)) if Path(weights).is_file() else None,
+            dataset=dataset_hash(job.cell.dataset),
         )
 
 

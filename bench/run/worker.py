@@ -54,10 +54,12 @@ def _measure(job: Job, trials: list[Trial]) -> Figures:
     if job.cell.device == "cpu":
         _limit_memory()
     threads = job.protocol.threads or physical_cores()
+    # Imported here, where nothing is timed and no memory counted yet: a fresh interpreter takes seconds for it.
+    build_trial = _load(FRAMEWORKS[job.cell.framework].build)
     dataset = read_dataset(job.cell.dataset, job.cell.image_size)
 
     def build() -> Trial:
-        trials.append(_load(FRAMEWORKS[job.cell.framework].build)(_request(job, len(dataset.classes), threads)))
+        trials.append(build_trial(_request(job, len(dataset.classes), threads)))
         return trials[0]
 
     context = Context(job, dataset, threads, build)
@@ -98,8 +100,9 @@ def _status(job: Job, error: Exception) -> Status:
 
 def _reason(error: Exception) -> str:
     lines = str(error).strip().splitlines() or [""]
-    if isinstance(error, JobError):  # A loader's worker hands on the whole traceback; what was said stands at its end.
-        text = lines[0] if len(lines) == 1 else lines[-1].partition(": ")[2]
+    if isinstance(error, JobError):
+        # A loader's worker hands on the whole traceback; what was said stands at its end.
+        text = lines[-1].partition(": ")[2] if lines[0].startswith("Caught ") else " ".join(map(str.strip, lines))
     else:
         text = f"{type(error).__name__}: {lines[0]}"
     return text if len(text) <= 300 else f"{text[:297]}..."

@@ -43,6 +43,25 @@ def test_given_splits_are_kept_and_a_missing_validation_comes_from_training(tmp_
     assert len(read_dataset(f"folder:{tmp_path}", 16).validation) == 6
 
 
+def test_of_train_and_val_alone_val_is_the_test(tmp_path: Path):
+    """As ImageNet and Imagenette have it; `train` and `val` would else be two classes, learnt with ease."""
+    fill(tmp_path / "train", 40)
+    fill(tmp_path / "val", 5)
+    dataset = read_dataset(f"folder:{tmp_path}", 16)
+    assert dataset.classes == ("cat", "dog")
+    assert len(dataset.test) == 10
+    assert all("val" in file.parts for file in dataset.test.files)
+    assert len(dataset.training) + len(dataset.validation) == 80
+    assert len(dataset.validation) > 0
+
+
+@pytest.mark.parametrize("there", ["train", "val", "test"])
+def test_a_single_part_is_refused(tmp_path: Path, there: str):
+    fill(tmp_path / there, 5)
+    with pytest.raises(JobError, match=f"has {there}, but needs"):
+        read_dataset(f"folder:{tmp_path}", 16)
+
+
 @pytest.mark.parametrize("mode", ["L", "RGBA", "P", "I;16", "CMYK", "1"])
 def test_every_mode_becomes_three_channels(tmp_path: Path, mode: str):
     fill(tmp_path, 30)

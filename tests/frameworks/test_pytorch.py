@@ -17,9 +17,9 @@ from bench.data.read import read_dataset
 from bench.errors import JobError, Unavailable, Unsupported
 from bench.frameworks import FRAMEWORKS, timm, torchvision
 from bench.frameworks.pytorch import TorchTrial
-from bench.frameworks.pytorch_weights import head_name
+from bench.frameworks.pytorch_weights import classifiers
 from bench.frameworks.trial import Request
-from bench.plan.cards import model_card, model_names
+from bench.plan.cards import FrameworkModel, model_card, model_names
 from bench.plan.recipe import recipe
 
 BUILD = {"torchvision": torchvision.build, "timm": timm.build}
@@ -146,17 +146,35 @@ def test_batch_norm_momentum_is_the_recipes():
     assert {layer.momentum for layer in layers} == {0.1}
 
 
+def only_classifier(trial: TorchTrial) -> Any:
+    (layer,) = classifiers(trial.module).values()
+    return layer
+
+
+@pytest.mark.parametrize(
+    ("model", "layers"), [("dla34", 1), ("resnetv2_50", 1), ("deit_tiny_distilled_patch16_224", 2)]
+)
+def test_a_classifier_that_is_a_convolution_or_a_pair_is_drawn_too(model: str, layers: int):
+    asked = request("timm", image_size=64)
+    trial = timm.build(msgspec.structs.replace(asked, model=FrameworkModel(model=model)))
+    found = classifiers(trial.module)
+    assert len(found) == layers
+    for layer in found.values():
+        assert layer.weight.shape[0] == 10
+        assert float(layer.weight.detach().std()) == pytest.approx(0.01, rel=0.05)
+
+
 @BOTH
 def test_a_new_classifier_is_drawn_as_the_recipe_says_and_a_loaded_one_is_left_alone(framework: str, tmp_path: Path):
     """timm's own has ten times torchvision's spread for ten classes, and ends 2 points lower on digits."""
     trial = build(framework, "mobilenet_v3_small")
-    classifier = trial.module.get_submodule(head_name(trial.module)).weight.detach()
+    classifier = only_classifier(trial).weight.detach()
     assert float(classifier.std()) == pytest.approx(0.01, rel=0.05)
     assert trial.in_force()["classifier_init_std"] == 0.01
     file = tmp_path / "weights.safetensors"
     save_file({name: tensor.contiguous() * 2 for name, tensor in trial.module.state_dict().items()}, file)
     loaded = build(framework, "mobilenet_v3_small", weights=str(file))
-    assert torch.equal(loaded.module.get_submodule(head_name(loaded.module)).weight, classifier * 2)
+    assert torch.equal(only_classifier(loaded).weight, classifier * 2)
     assert loaded.in_force()["classifier_init_std"] is None
     other = build(framework, "mobilenet_v3_small", weights=str(file), classes=7)
     assert other.in_force()["classifier_init_std"] == 0.01

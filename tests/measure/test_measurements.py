@@ -13,9 +13,10 @@ from bench.frameworks.pytorch import TorchTrial
 from bench.frameworks.trial import Epoch, Request
 from bench.measure.accuracy import measure
 from bench.measure.context import Context
+from bench.measure.memory import peak_resident_bytes, reset_resident_peak
 from bench.plan.cell import Job
 from bench.records.record import Accuracy, Build, Inference, Memory, Outcome, Training
-from bench.run.launcher import Launcher
+from bench.run.launcher import Isolation, Launcher
 
 MakeJob = Callable[..., Job]
 Execute = Callable[[Job], Outcome]
@@ -65,19 +66,28 @@ def test_inference_has_rates_and_single_requests(make_job: MakeJob, execute_here
     assert figures.resident.images_per_second(16) > 0
 
 
-def test_memory_grows_with_training_and_with_the_model(make_job: MakeJob, tmp_path: Path):
-    """In processes of their own: a resident peak never falls again."""
+@pytest.mark.parametrize("isolation", ["fork", "spawn"])
+def test_memory_grows_with_training_and_with_the_model(make_job: MakeJob, tmp_path: Path, isolation: Isolation):
     found = {}
-    for architecture in ("mobilenet_v3_small", "resnet50"):
-        with Launcher("spawn") as launcher:
+    with Launcher(isolation) as launcher:
+        for architecture in ("mobilenet_v3_small", "resnet50"):
             job = make_job("memory", framework="timm", architecture=architecture)
             figures = launcher.launch(job, tmp_path / "log").outcome.figures
-        assert isinstance(figures, Memory)
-        assert figures.training.allocated_bytes is None, "the CPU's allocator does not count"
-        assert figures.training.resident_bytes >= figures.inference.resident_bytes >= 0
-        found[architecture] = figures.training.resident_bytes
+            assert isinstance(figures, Memory)
+            assert figures.training.allocated_bytes is None, "the CPU's allocator does not count"
+            assert figures.training.resident_bytes >= figures.inference.resident_bytes >= 0
+            found[architecture] = figures.training.resident_bytes
     assert found["resnet50"] > found["mobilenet_v3_small"]
     assert found["resnet50"] > 23.5e6 * 4 * 3, "weights, gradients and Adam's two moments are more than three copies"
+
+
+def test_what_making_the_images_took_for_a_moment_is_not_taken_from_the_models_memory():
+    before = reset_resident_peak()
+    transient = np.ones(2**28, np.uint8)
+    del transient
+    assert peak_resident_bytes() - before > 2**27
+    assert reset_resident_peak() - before < 2**26
+    assert peak_resident_bytes() - before < 2**26
 
 
 def test_build_counts_parameters_and_operations(make_job: MakeJob, execute_here: Execute):

@@ -88,3 +88,42 @@ def test_a_mistake_names_the_file_and_the_key(tmp_path: Path, old: str, new: str
 def test_an_unknown_matrix_is_told_the_closest():
     with pytest.raises(UsageError, match="did you mean 'quick'"):
         matrix_path("quik")
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("blocks = 0", "`$.protocol.blocks`"),
+        ("timeout_seconds = 0.0", "`$.protocol.timeout_seconds`"),
+        ("inference_block_seconds = -1.0", "`$.protocol.inference_block_seconds`"),
+    ],
+)
+def test_a_protocol_that_measures_nothing_is_refused(tmp_path: Path, line: str, said: str):
+    file = tmp_path / "mine.toml"
+    file.write_text(f"""description = "mine"
+[protocol]
+{line}
+[[grid]]
+measurements = ["build"]
+architectures = ["resnet18"]
+frameworks = ["fake"]
+batch_sizes = [8]
+image_sizes = [32]
+""")
+    with pytest.raises(UsageError) as raised:
+        read_matrix(file)
+    assert said in str(raised.value)
+
+
+def test_a_model_without_a_card_is_looked_up_and_the_closest_name_offered(tmp_path: Path):
+    file = tmp_path / "mine.toml"
+    file.write_text("""description = "mine"
+[[grid]]
+measurements = ["build"]
+architectures = ["fake/hagn"]
+frameworks = ["fake"]
+batch_sizes = [8]
+image_sizes = [32]
+""")
+    with pytest.raises(UsageError, match=r"unknown fake model 'hagn': did you mean 'hang'"):
+        read_matrix(file)

@@ -48,7 +48,7 @@ def test_a_gpu_that_refuses_a_field_has_none_there(monkeypatch: pytest.MonkeyPat
         nvmlSystemGetCudaDriverVersion_v2=lambda: 13020,
         nvmlSystemGetDriverVersion=lambda: "580.1",
         nvmlDeviceGetName=lambda handle: "Virtual GPU",
-        nvmlDeviceGetMemoryInfo=lambda handle: SimpleNamespace(total=2**34),
+        nvmlDeviceGetMemoryInfo=refuse,
         nvmlDeviceGetEnforcedPowerLimit=refuse,
         nvmlDeviceGetMaxClockInfo=lambda handle, kind: 1980,
         nvmlDeviceGetEccMode=refuse,
@@ -56,4 +56,23 @@ def test_a_gpu_that_refuses_a_field_has_none_there(monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(__import__("sys").modules, "pynvml", nvml)
     (gpu,), driver, cuda = read_gpus()
     assert (gpu.name, gpu.power_limit_watts, gpu.ecc, gpu.sm_clock_maximum_mhz) == ("Virtual GPU", None, None, 1980)
+    assert gpu.memory_bytes is None, "a GPU that shares the machine's memory has none of its own to tell"
     assert (driver, cuda) == ("580.1", "13.2")
+
+
+@pytest.mark.parametrize(("quota", "cores"), [("100000 100000", 1), ("max 100000", None), ("150000 100000", 2)])
+def test_a_containers_quota_limits_the_cores(monkeypatch: pytest.MonkeyPatch, quota: str, cores: int | None):
+    told = {"/sys/fs/cgroup/cpu.max": quota} | {
+        f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list": str(cpu) for cpu in range(8)
+    }
+    monkeypatch.setattr(module, "_first_line", lambda file: told.get(str(file)))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)))
+    assert physical_cores() == (cores or 8)
+
+
+def test_changed_source_has_another_hash(tmp_path: Path):
+    (tmp_path / "one.py").write_text("1")
+    before = module.code_hash(tmp_path)
+    assert module.code_hash(tmp_path) == before
+    (tmp_path / "one.py").write_text("2")
+    assert module.code_hash(tmp_path) != before

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from conftest import CHECKOUT
+from PIL import Image
 
 from bench.records.record import BatchSize, Record
 from bench.records.store import read_file
@@ -197,6 +198,39 @@ def test_another_protocol_begins_a_new_run(run_bench: RunBench, fake_matrix: Pat
     fake_matrix.write_text(fake_matrix.read_text().replace("blocks = 3", "blocks = 4"))
     assert "a new run begins: another protocol" in run_bench(*arguments, "--resume").stdout
     assert [len(read_file(file)) for file in (tmp_path / "r").glob("*.jsonl")] == [3, 3]
+
+
+def test_another_isolation_begins_a_new_run(run_bench: RunBench, fake_matrix: Path, tmp_path: Path):
+    arguments = ["run", "--matrix", str(fake_matrix), "--results", "r", "--measurements", "build"]
+    run_bench(*arguments)
+    time.sleep(1)
+    assert (
+        "a new run begins: isolation: fork → spawn" in run_bench(*arguments, "--resume", "--isolation", "spawn").stdout
+    )
+
+
+def test_what_has_left_the_matrix_is_in_no_table_and_no_exit_status(run_bench: RunBench, fake_matrix: Path):
+    fake_matrix.write_text(fake_matrix.read_text().replace('"resnet18"', '"fake/raise", "resnet18"'))
+    arguments = ["run", "--matrix", str(fake_matrix), "--results", "r", "--measurements", "training"]
+    assert run_bench(*arguments).returncode == 1
+    fake_matrix.write_text(fake_matrix.read_text().replace('"fake/raise", ', ""))
+    done = run_bench(*arguments, "--resume")
+    assert done.returncode == 0, done.stdout
+    assert "fake/raise" not in done.stdout
+
+
+def test_other_pictures_in_the_folder_are_measured_again(run_bench: RunBench, fake_matrix: Path, tmp_path: Path):
+    for number in range(60):
+        place = tmp_path / "pictures" / ("cat" if number % 2 else "dog")
+        place.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (32, 32), (number, 0, 0)).save(place / f"{number}.png")
+    arguments = ["run", "--matrix", str(fake_matrix), "--results", "r", "--measurements", "build"]
+    arguments += ["--dataset", "folder:pictures", "--architectures", "resnet18"]
+    assert run_bench(*arguments).returncode == 0
+    Image.new("RGB", (32, 32), "green").save(tmp_path / "pictures" / "cat" / "new.png")
+    run_bench(*arguments, "--resume")
+    (file,) = (tmp_path / "r").glob("*.jsonl")
+    assert len(read_file(file)) == 2
 
 
 def test_a_changed_card_or_recipe_is_measured_again(run_bench: RunBench, fake_matrix: Path, tmp_path: Path):

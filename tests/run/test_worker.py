@@ -49,6 +49,9 @@ def test_torchs_own_words_for_a_full_memory_are_known(make_job: MakeJob):
 def test_a_batch_beyond_the_memory_limit_is_out_of_memory_and_harms_nobody(
     make_job: MakeJob, execute_here: Execute, monkeypatch: pytest.MonkeyPatch
 ):
+    execute_here(
+        make_job("build", framework="timm", architecture="resnet18")
+    )  # Starts libgomp's threads: it exits if it cannot.
     monkeypatch.setattr(worker, "MEMORY_SHARE", 0.05)
     outcome = execute_here(
         make_job("training", framework="timm", architecture="resnet50", batch_size=2000, image_size=64)
@@ -87,5 +90,37 @@ def test_an_image_that_cannot_be_decoded_is_named_by_the_row(
 
 def test_the_memory_limit_is_set_for_the_cpu_alone(make_job: MakeJob, execute_here: Execute):
     before = resource.getrlimit(resource.RLIMIT_DATA)[0]
+    execute_here(make_job("build", device="cuda"))
+    assert resource.getrlimit(resource.RLIMIT_DATA)[0] == before
     execute_here(make_job("build"))
     assert resource.getrlimit(resource.RLIMIT_DATA)[0] != before
+
+
+def test_the_row_of_a_checkpoint_that_does_not_fit_names_the_file_and_a_tensor(
+    make_job: MakeJob, execute_here: Execute, tmp_path: Path
+):
+    import timm
+    from safetensors.torch import save_file
+
+    file = tmp_path / "another.safetensors"
+    save_file({n: t.contiguous() for n, t in timm.create_model("resnet34").state_dict().items()}, file)
+    outcome = execute_here(make_job("build", framework="timm", architecture="resnet50", weights=str(file)))
+    assert outcome.status == "failed"
+    assert f"{file}: does not fit this model" in str(outcome.reason)
+    assert "conv1.weight" in str(outcome.reason)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "torch.AcceleratorError: CUDA error: out of memory",
+        "builtins.RuntimeError: CUDA out of memory. Tried to allocate 2 GiB",
+        "builtins.RuntimeError: CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate(handle)",
+        "torch.OutOfMemoryError: HIP or CUDA",
+    ],
+)
+def test_what_cuda_says_when_memory_runs_out_is_out_of_memory(make_job: MakeJob, message: str):
+    module, _, text = message.partition(": ")
+    package, _, name = module.rpartition(".")
+    error = type(name, (Exception,), {"__module__": package})(text)
+    assert worker._status(make_job(framework="timm", architecture="resnet18"), error) == "out_of_memory"
