@@ -35,8 +35,8 @@ def terminal(table: Table) -> "RichTable":
     cells = list(zip(*table.rows, strict=True))
     same = [n for n, column in enumerate(cells) if len(column) > 1 and len(set(column)) == 1]
     kept = [number for number in range(len(table.columns)) if number not in same] or [0]
-    everywhere = ", ".join(f"{table.columns[number]} {cells[number][0]}" for number in same)
-    notes = [f"In every row: {everywhere}.", *table.notes] if same else table.notes
+    everywhere = "; ".join(f"{table.columns[number]}: {cells[number][0]}" for number in same)
+    notes = [f"In every row — {everywhere}.", *table.notes] if same else table.notes
     drawn = RichTable(
         title=escape(table.title),
         caption=escape("\n".join(notes)) or None,

@@ -8,7 +8,7 @@ import pytest
 from bench.records.record import Inference, Record, Training
 from bench.records.store import read_file
 from bench.report.format import milliseconds, rate, top1
-from bench.report.table import Table, markdown
+from bench.report.table import Table, markdown, terminal
 from bench.report.tables import tables
 
 FIXTURE = Path(__file__).parents[1] / "records" / "schema-1.jsonl"
@@ -74,6 +74,16 @@ def test_a_column_without_a_figure_is_left_out_with_its_note(records: list[Recor
     assert set(everything.columns) - set(rest.columns) == {"Peak memory, MiB"}
     assert len(everything.notes) == len(rest.notes) + 1
     assert all(len(row) == len(rest.columns) for row in rest.rows)
+
+
+def test_a_terminal_tells_once_what_every_row_says(records: list[Record]):
+    table = find(tables(records), "Inference")
+    drawn = terminal(table)
+    names = [column.header for column in drawn.columns]
+    assert "Precision" in names
+    assert "Execution" not in names
+    assert "Execution: eager" in str(drawn.caption)
+    assert drawn.row_count == len(table.rows)
 
 
 def test_few_processes_are_said(records: list[Record]):
