@@ -7,6 +7,8 @@ import msgspec
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
 
+_LONGEST_FIGURE = 24
+
 
 class Table(msgspec.Struct, frozen=True, kw_only=True):
     """Cells are text already. The first `labels` columns are names and stand left, the rest are figures and stand right."""
@@ -20,7 +22,7 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
 
 def markdown(table: Table) -> str:
     """Return the table in GitHub's Markdown, its notes below it."""
-    rule = ["---" if number < table.labels else "---:" for number in range(len(table.columns))]
+    rule = ["---:" if _is_figure(table, number) else "---" for number in range(len(table.columns))]
     rows = [table.columns, tuple(rule), *table.rows]
     lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
     return "\n".join([f"#### {table.title}", "", *lines, *[text for note in table.notes for text in ("", note)]])
@@ -46,18 +48,23 @@ def terminal(table: Table) -> "RichTable":
         padding=(0, 1, 0, 0),
     )
     for number in kept:
-        figure = number >= table.labels and not any(_is_prose(row[number]) for row in table.rows)
-        whole = number < table.labels and not any(_is_prose(row[number]) for row in table.rows)
         drawn.add_column(
-            escape(table.columns[number]), justify="right" if figure else "left", overflow="fold", no_wrap=whole
+            escape(table.columns[number]),
+            justify="right" if _is_figure(table, number) else "left",
+            overflow="fold",
+            no_wrap=number < table.labels and not _is_prose(table, number),
         )
     for row in table.rows:
         drawn.add_row(*(escape(row[number]) for number in kept))
     return drawn
 
 
-def _is_prose(cell: str) -> bool:
-    return len(cell) > 24
+def _is_figure(table: Table, column: int) -> bool:
+    return column >= table.labels and not _is_prose(table, column)
+
+
+def _is_prose(table: Table, column: int) -> bool:
+    return any(len(row[column]) > _LONGEST_FIGURE for row in table.rows)
 
 
 def show(table: Table) -> None:

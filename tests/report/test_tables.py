@@ -80,7 +80,7 @@ def test_a_terminal_tells_once_what_every_row_says(records: list[Record]):
     table = find(tables(records), "Inference")
     drawn = terminal(table)
     names = [column.header for column in drawn.columns]
-    assert "Precision" in names
+    assert "Framework" in names
     assert "Execution" not in names
     assert "Execution: eager" in str(drawn.caption)
     assert drawn.row_count == len(table.rows)
