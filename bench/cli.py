@@ -35,24 +35,21 @@ def main() -> None:
         sys.exit(2)
 
 
-@app.callback()
-def common(
-    version: Annotated[
-        bool,
-        typer.Option(
-            "--version", is_eager=True, help="print the version and exit", callback=lambda asked: _version(asked)
-        ),
-    ] = False,
-) -> None:
-    pass
-
-
 def _version(asked: bool) -> None:
     if asked:
         from bench import __version__
 
         print(f"imagebench {__version__}")
         raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, help="print the version and exit", callback=_version)
+    ] = False,
+) -> None:
+    pass
 
 
 @app.command()

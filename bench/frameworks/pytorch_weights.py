@@ -8,7 +8,7 @@ import msgspec
 import torch
 from torch import Tensor, nn
 
-from bench.errors import JobError, Unavailable
+from bench.errors import JobError, Unavailable, Unsupported
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -30,13 +30,15 @@ class Weights(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def classifiers(module: nn.Module) -> dict[str, nn.Linear | nn.Conv2d]:
-    """Return the layers that make the logits, by name: what timm says they are, else the last linear layer there is.
+    """Return the layers that make the logits, by name: what timm says they are, else the last linear layer, or of a network
+    without one, such as SqueezeNet, the last convolution.
 
     Some of timm's networks have a convolution for one, and distilled ones have two.
     """
     layers = {name: layer for name, layer in module.named_modules() if isinstance(layer, nn.Linear | nn.Conv2d)}
     if not hasattr(module, "get_classifier"):
-        return dict([next((n, layer) for n, layer in reversed(layers.items()) if isinstance(layer, nn.Linear))])
+        linear = {name: layer for name, layer in layers.items() if isinstance(layer, nn.Linear)}
+        return dict([(linear or layers).popitem()])
     get_classifier: Any = module.get_classifier
     said = get_classifier()
     inside = {id(part) for one in (said if isinstance(said, tuple) else (said,)) for part in one.modules()}
@@ -54,7 +56,8 @@ def initialise_classifier(module: nn.Module, std: float) -> None:
 def replace_head(module: nn.Module, classes: int) -> bool:
     """Put a new classifier in the place of one for another number of classes; return whether that was needed."""
     ((name, old),) = classifiers(module).items()
-    assert isinstance(old, nn.Linear), "torchvision's classifiers are"
+    if not isinstance(old, nn.Linear):
+        raise Unsupported(f"{name} is a convolution: its pretrained classifier cannot be replaced")
     if old.out_features == classes:
         return False
     module.set_submodule(name, nn.Linear(old.in_features, classes, bias=old.bias is not None))

@@ -146,6 +146,13 @@ def test_batch_norm_momentum_is_the_recipes():
     assert {layer.momentum for layer in layers} == {0.1}
 
 
+def test_torchvisions_squeezenet_whose_classifier_is_a_convolution_is_drawn_too():
+    asked = msgspec.structs.replace(request("torchvision", image_size=64), model=FrameworkModel(model="squeezenet1_0"))
+    layer = only_classifier(torchvision.build(asked))
+    assert layer.weight.shape[0] == 10
+    assert float(layer.weight.detach().std()) == pytest.approx(0.01, rel=0.05)
+
+
 def only_classifier(trial: TorchTrial) -> Any:
     (layer,) = classifiers(trial.module).values()
     return layer
