@@ -156,13 +156,44 @@ def list_(
 
 
 @app.command()
-def doctor() -> None:
-    """Say what this machine can measure, and what to install for the rest."""
+def doctor(
+    parity: Annotated[
+        bool, typer.Option("--parity", help="build every architecture in every framework and compare; minutes")
+    ] = False,
+) -> None:
+    """Say what this machine can measure, and what to install for the rest; or whether the frameworks' networks are the same."""
     from bench.report.doctor import findings
     from bench.report.table import show
 
+    if parity:
+        sys.exit(_parity())
     for table in findings():
         show(table)
+
+
+def _parity() -> int:
+    """Print the frameworks' networks side by side; return 1 where one could not be built or differs undeclared."""
+    from bench.plan.cards import model_names
+    from bench.report.parity import tables
+    from bench.report.table import show
+    from bench.run.launcher import Launcher
+    from bench.run.parity import build_all, differences
+
+    def begin(architecture: str, framework: str) -> None:
+        print(f"{architecture} in {framework}", file=sys.stderr, flush=True)
+
+    with _signals_interrupt():
+        try:
+            with Launcher("fork") as launcher:
+                built = build_all(model_names(), launcher, begin)
+        except KeyboardInterrupt:
+            return INTERRUPTED
+    found = list(differences(built))
+    for table in tables(built, found):
+        show(table)
+    wrong = [one for one in found if not (one.differs and one.declared)]
+    failed = [one for one in built if one.traits is None]
+    return 1 if wrong or failed or not built else 0
 
 
 def _seconds(text: str) -> float:

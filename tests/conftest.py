@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from bench.plan.cards import model_card
+from bench.plan.cards import framework_model
 from bench.plan.cell import Cell, Job
 from bench.plan.protocol import Protocol
 from bench.plan.recipe import recipe
@@ -68,7 +68,7 @@ def make_job() -> Callable[..., Job]:
             recipe=msgspec.structs.replace(
                 recipe(cell.recipe), **{k: v for k, v in changes.items() if k in ("epochs", "learning_rate")}
             ),
-            model=model_card(cell.architecture).frameworks.get(cell.framework),
+            model=framework_model(cell.architecture, cell.framework),
         )
 
     return make

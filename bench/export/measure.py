@@ -6,14 +6,14 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, cast
+from typing import Protocol, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.data.dataset import ArraySplit
 from bench.errors import Disagrees, Unavailable, Unsupported
-from bench.export import FORMATS
+from bench.export import FORMATS, Exporter
 from bench.measure.context import Context
 from bench.measure.timing import rotating, time_requests
 from bench.records.record import Export
@@ -32,14 +32,15 @@ TOLERANCE = 1e-4
 class Format(Protocol):
     """A file of this folder.
 
-    RUNTIME names what loads the artifact, PACKAGES what must be installed to make and to load it. EXPORTERS maps the kind
-    of a source to `export(model, example, artifact)`, which returns the method it used. `load(artifact, threads)` returns
-    a function from normalised pixels to logits.
+    RUNTIME names what loads the artifact, PACKAGES what must be installed for that, SUFFIX what the artifact's name ends
+    with. EXPORTERS maps the kind of a source to what makes the format from it. `load(artifact, threads)` returns a
+    function from normalised pixels to logits.
     """
 
     RUNTIME: str
     PACKAGES: tuple[str, ...]
-    EXPORTERS: dict[str, Callable[[Any, Any, Path], str]]
+    SUFFIX: str
+    EXPORTERS: dict[str, Exporter]
     load: Callable[[Path, int], Run]
 
 
@@ -49,21 +50,21 @@ def measure(context: Context) -> Export:
     chosen = cast(Format, importlib.import_module(FORMATS[name]))
     protocol, threads = context.job.protocol, context.threads
     source = context.trial.source()
-    if source.kind not in chosen.EXPORTERS:
+    exporter = chosen.EXPORTERS.get(source.kind)
+    if exporter is None:
         raise Unsupported(f"{name} cannot be made from a {source.kind} model")
-    _import(chosen.PACKAGES)
+    _import((*exporter.packages, *chosen.PACKAGES))
     for batch in context.batches(context.dataset.training, context.batch_size, TRAINING_STEPS):
         context.trial.train_step(batch)
     source = context.trial.source()  # Once more: training has left the model in its training mode.
-    export = chosen.EXPORTERS[source.kind]
     test = context.dataset.test
     compared = np.arange(min(len(test), protocol.compared_images))
     images = test.batch(compared)
     sample = ArraySplit(lambda: images, test.labels[compared])
     pixels = context.trial.normalise(images)
     with tempfile.TemporaryDirectory() as folder:
-        artifact = Path(folder) / f"model.{name}"
-        method, export_seconds = _timed(lambda: export(source.model, source.example, artifact))
+        artifact = Path(folder) / f"model{chosen.SUFFIX}"
+        method, export_seconds = _timed(lambda: exporter.export(source.model, source.example, artifact))
         run, load_seconds = _timed(lambda: chosen.load(artifact, threads))
         first, first_seconds = _timed(lambda: run(pixels[:1]))
         found = np.concatenate([first, *(run(pixels[i : i + 1]) for i in range(1, len(pixels)))])
@@ -75,7 +76,7 @@ def measure(context: Context) -> Export:
             )
         return Export(
             export_seconds=export_seconds,
-            artifact_bytes=artifact.stat().st_size,
+            artifact_bytes=_bytes(artifact),
             load_seconds=load_seconds,
             first_inference_seconds=first_seconds,
             latency_seconds=_latency(run, pixels, protocol.latency_requests, protocol.latency_seconds),
@@ -87,6 +88,12 @@ def measure(context: Context) -> Export:
             runtime=chosen.RUNTIME,
             method=method,
         )
+
+
+def _bytes(artifact: Path) -> int:
+    """Return the size of a file, or of every file in a folder."""
+    files = [file for file in artifact.rglob("*") if file.is_file()] if artifact.is_dir() else [artifact]
+    return sum(file.stat().st_size for file in files)
 
 
 def _import(packages: tuple[str, ...]) -> None:

@@ -6,8 +6,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.export import Exporter
+
 RUNTIME = "libtorch, CPU"
 PACKAGES = ("torch",)
+SUFFIX = ".pt"
 
 
 def _from_torch(model: Any, example: Any, artifact: Path) -> str:
@@ -23,7 +26,7 @@ def _from_torch(model: Any, example: Any, artifact: Path) -> str:
     return method
 
 
-EXPORTERS = {"torch": _from_torch}
+EXPORTERS = {"torch": Exporter(_from_torch)}
 
 
 def load(artifact: Path, threads: int) -> Any:

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 from functools import cache
@@ -14,13 +15,16 @@ from bench.plan.files import PACKAGE
 class Framework(msgspec.Struct, frozen=True, kw_only=True):
     """One framework, as data.
 
-    build: 'module:function' that makes a Trial. catalogue: 'module:function' that lists the models it has, or None.
-    packages: what must be installed, by import name. install: what to type when it is not.
-    preload: what the fork server imports. environment: variables set before the interpreter starts.
-    precisions: what each kind of device can do. out_of_memory: patterns of the exceptions that mean it besides MemoryError,
-    searched for in 'module.Class: message'. any_architecture: whether it takes architectures whose cards do not name it.
+    kind: the library whose table its figures stand in. build: 'module:function' that makes a Trial. catalogue:
+    'module:function' that lists the models it has, or None. packages: what must be installed, by import name. install: what
+    to type when it is not. preload: what the fork server imports. environment: variables set before the interpreter starts.
+    precisions: what each kind of device can do. executions: what it can do besides. out_of_memory: patterns of the
+    exceptions that mean it besides MemoryError, searched for in 'module.Class: message'. any_architecture: whether it takes
+    architectures whose cards do not name it. library: the section of a card that names its models, where that is not the
+    framework's own name.
     """
 
+    kind: str
     build: str
     catalogue: str | None
     packages: tuple[str, ...]
@@ -30,6 +34,8 @@ class Framework(msgspec.Struct, frozen=True, kw_only=True):
     precisions: dict[str, tuple[str, ...]]
     out_of_memory: tuple[str, ...] = ()
     any_architecture: bool = False
+    executions: tuple[str, ...] = ("eager", "compiled")
+    library: str | None = None
 
 
 _PYTORCH_PRECISIONS = {
@@ -44,7 +50,7 @@ _PYTORCH_OUT_OF_MEMORY = (
     r"(CUBLAS|CUDNN)_STATUS_ALLOC_FAILED",
     r"could not create a memory object",
 )
-# One set for torchvision and timm, so that one fork server serves both.
+# One set for torchvision, timm and Keras on torch, so that one fork server serves all three.
 _PYTORCH_PRELOAD = (
     "torch",
     "torchvision",
@@ -54,18 +60,26 @@ _PYTORCH_PRELOAD = (
     "torch._dynamo",
     "sklearn.model_selection",
     "bench.frameworks.pytorch",
+    "bench.frameworks.keras_torch",
 )
 # OpenBLAS, which only NumPy uses here, would start a pool of threads in the server that is forked from.
 _PYTORCH_ENVIRONMENT = {
     "PYTORCH_NVML_BASED_CUDA_CHECK": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "OPENBLAS_NUM_THREADS": "1",
+    "KERAS_BACKEND": "torch",
     # What was compiled by an earlier job would make this one's compile time that of a look-up.
     "TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1",
 }
+_KERAS_PRECISIONS = {
+    "cpu": ("fp32", "amp-fp16", "amp-bf16", "bf16"),
+    "cuda": ("fp32", "tf32", "amp-fp16", "amp-bf16", "bf16"),
+}
+_KERAS_PRELOAD = ("keras", "sklearn.datasets", "PIL.Image", "sklearn.model_selection", "bench.frameworks.keras")
 
 FRAMEWORKS: dict[str, Framework] = {
     "torchvision": Framework(
+        kind="PyTorch",
         build="bench.frameworks.torchvision:build",
         catalogue="bench.frameworks.torchvision:catalogue",
         packages=("torch", "torchvision", "sklearn"),
@@ -76,6 +90,7 @@ FRAMEWORKS: dict[str, Framework] = {
         out_of_memory=_PYTORCH_OUT_OF_MEMORY,
     ),
     "timm": Framework(
+        kind="PyTorch",
         build="bench.frameworks.timm:build",
         catalogue="bench.frameworks.timm:catalogue",
         packages=("torch", "timm", "sklearn"),
@@ -85,7 +100,49 @@ FRAMEWORKS: dict[str, Framework] = {
         precisions=_PYTORCH_PRECISIONS,
         out_of_memory=_PYTORCH_OUT_OF_MEMORY,
     ),
+    "keras-tensorflow": Framework(
+        kind="Keras",
+        build="bench.frameworks.keras:build",
+        catalogue="bench.frameworks.keras:catalogue",
+        packages=("keras", "tensorflow", "sklearn"),
+        install="pip install 'imagebench[tensorflow]'",
+        preload=("tensorflow", *_KERAS_PRELOAD, "bench.frameworks.keras_tensorflow"),
+        environment={"KERAS_BACKEND": "tensorflow", "OPENBLAS_NUM_THREADS": "1"},
+        precisions=_KERAS_PRECISIONS,
+        out_of_memory=(r"ResourceExhaustedError", r"^tensorflow.*OOM when allocating"),
+        executions=("eager", "compiled", "xla"),
+        library="keras",
+    ),
+    "keras-jax": Framework(
+        kind="Keras",
+        build="bench.frameworks.keras:build",
+        catalogue="bench.frameworks.keras:catalogue",
+        packages=("keras", "jax", "sklearn"),
+        install="pip install 'imagebench[jax]'",
+        preload=("jax", *_KERAS_PRELOAD, "bench.frameworks.keras_jax"),
+        environment={
+            "KERAS_BACKEND": "jax",
+            "OPENBLAS_NUM_THREADS": "1",
+            "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+        },
+        precisions=_KERAS_PRECISIONS,
+        out_of_memory=(r"RESOURCE_EXHAUSTED",),
+        library="keras",
+    ),
+    "keras-torch": Framework(
+        kind="Keras",
+        build="bench.frameworks.keras:build",
+        catalogue="bench.frameworks.keras:catalogue",
+        packages=("keras", "torch", "torchvision", "sklearn"),
+        install="pip install 'imagebench[torch,keras]'",
+        preload=_PYTORCH_PRELOAD,
+        environment=_PYTORCH_ENVIRONMENT,
+        precisions=_KERAS_PRECISIONS,
+        out_of_memory=_PYTORCH_OUT_OF_MEMORY,
+        library="keras",
+    ),
     "fake": Framework(
+        kind="Fake",
         build="bench.frameworks.fake:build",
         catalogue="bench.frameworks.fake:catalogue",
         packages=("numpy", "sklearn", "PIL"),
@@ -96,6 +153,11 @@ FRAMEWORKS: dict[str, Framework] = {
         any_architecture=True,
     ),
 }
+
+
+def library(framework: str) -> str:
+    """Return the section of a card that names a framework's models."""
+    return (FRAMEWORKS[framework].library if framework in FRAMEWORKS else None) or framework
 
 
 def missing_packages(framework: str) -> tuple[str, ...]:
@@ -115,7 +177,11 @@ def catalogue(framework: str) -> list[str] | None:
         f"names = importlib.import_module({module!r}).{function}(); print(); print(json.dumps(names))"
     )
     asked = subprocess.run(
-        [sys.executable, "-P", "-c", code, str(PACKAGE.parent)], capture_output=True, text=True, check=True
+        [sys.executable, "-P", "-c", code, str(PACKAGE.parent)],
+        env=os.environ | FRAMEWORKS[framework].environment,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     names: list[str] = json.loads(asked.stdout.splitlines()[-1])
     return names

@@ -15,7 +15,7 @@ import numpy as np
 
 from bench.data.dataset import Split
 from bench.errors import Unsupported
-from bench.frameworks.trial import Epoch, Floats, Images, Labels, PeakMemory, Request, Source
+from bench.frameworks.trial import Epoch, Floats, Images, Labels, LayerSettings, PeakMemory, Request, Source
 from bench.measure.scores import cross_entropy, top_k
 
 STEP_SECONDS = 0.001
@@ -96,6 +96,9 @@ class FakeTrial:
 
     def flops(self) -> int | None:
         return 2 * self.weights.size
+
+    def settings(self) -> LayerSettings:
+        return LayerSettings(outputs=self.request.classes, batch_norm_epsilon=(), batch_norm_momentum=(), dropout=0.0)
 
     def place(self, images: Images, labels: Labels) -> Batch:
         return self.normalise(images), labels

@@ -16,8 +16,8 @@ from bench.data.dataset import Split
 from bench.errors import Unavailable, Unsupported
 from bench.frameworks import pytorch_fit
 from bench.frameworks.pytorch_loader import batches, worker_count
-from bench.frameworks.pytorch_weights import Weights, initialise_classifier
-from bench.frameworks.trial import Epoch, Floats, Images, Labels, PeakMemory, Request, Source
+from bench.frameworks.pytorch_weights import Weights, classifiers, initialise_classifier
+from bench.frameworks.trial import Epoch, Floats, Images, Labels, LayerSettings, PeakMemory, Request, Source, once
 
 Batch = tuple[Tensor, Tensor]
 _AUTOCAST = {"amp-fp16": torch.float16, "amp-bf16": torch.bfloat16}
@@ -79,6 +79,18 @@ class TorchTrial:
             self.module(images)
         torch.backends.mha.set_fastpath_enabled(fast_path)
         return int(counter.get_total_flops())
+
+    def settings(self) -> LayerSettings:
+        layers = list(self.module.modules())
+        norms = [layer for layer in layers if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
+        rates = [getattr(layer, name, None) for layer in layers for name in ("p", "drop_prob")]
+        classifier = list(classifiers(self.module).values())[-1]
+        return LayerSettings(
+            outputs=classifier.weight.shape[0],
+            batch_norm_epsilon=once(norm.eps for norm in norms),
+            batch_norm_momentum=once(norm.momentum for norm in norms if norm.momentum is not None),
+            dropout=max((rate for rate in rates if isinstance(rate, float)), default=0.0),
+        )
 
     def place(self, images: Images, labels: Labels) -> Batch:
         return self._place(torch.from_numpy(images), torch.from_numpy(labels))

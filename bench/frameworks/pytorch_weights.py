@@ -9,9 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from bench.errors import JobError, Unavailable, Unsupported
+from bench.frameworks.pixels import IMAGENET_MEAN, IMAGENET_STD
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 _WRAPPERS = ("state_dict", "model", "model_state_dict")
 
 

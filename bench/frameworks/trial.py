@@ -1,6 +1,6 @@
 """The Trial: what a framework must be able to do to be measured, and the request it is built from."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
 import msgspec
@@ -37,11 +37,32 @@ class Epoch(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
-    """A model to export: `kind` says whose it is ('torch'), `model` takes normalised float32 images, `example` is one batch."""
+    """A model to export: `kind` says whose it is ('torch', 'keras-jax'), `model` takes normalised float32 images.
+
+    `example` is one batch of them, or for Keras their shape, with None for the batch.
+    """
 
     kind: str
     model: Any
     example: Any
+
+
+class LayerSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How many logits a network gives, and the settings of its layers.
+
+    Of its batch normalisations every epsilon, and every weight of the newest batch in the running statistics, once and
+    sorted. `dropout`: the largest rate at which a layer drops values or, as stochastic depth, whole paths; 0 without any.
+    """
+
+    outputs: int
+    batch_norm_epsilon: tuple[float, ...]
+    batch_norm_momentum: tuple[float, ...]
+    dropout: float
+
+
+def once(values: Iterable[float]) -> tuple[float, ...]:
+    """Return values without repetitions, sorted; those that differ after the ninth digit alone are the same."""
+    return tuple(sorted({round(float(value), 9) for value in values}))
 
 
 class PeakMemory(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,6 +87,9 @@ class Trial(Protocol):
 
     def flops(self) -> int | None:
         """Return the floating-point operations of one image's forward pass, two a multiply-accumulate; None if unknown."""
+
+    def settings(self) -> LayerSettings:
+        """Return the settings of the network's layers that libraries choose unlike each other."""
 
     def place(self, images: Images, labels: Labels) -> Any:
         """Return a batch on the device, normalised, in the layout and type the model takes."""

@@ -3,6 +3,7 @@
 from bench.export import FORMATS
 
 PROBE = "batch_size"
+PARITY = "parity"
 MEASUREMENTS: dict[str, str] = {
     "build": "bench.measure.build:measure",
     "training": "bench.measure.training:measure",
@@ -10,5 +11,5 @@ MEASUREMENTS: dict[str, str] = {
     "inference": "bench.measure.inference:measure",
     "memory": "bench.measure.memory:measure",
 } | {f"export:{name}": "bench.export.measure:measure" for name in FORMATS}
-# Not for a matrix to name: the runner asks it to find a batch size.
-PROBES: dict[str, str] = {PROBE: "bench.measure.batch_size:measure"}
+# Not for a matrix to name: the runner asks the one to find a batch size, `bench doctor` the other to compare libraries.
+PROBES: dict[str, str] = {PROBE: "bench.measure.batch_size:measure", PARITY: "bench.measure.parity:measure"}

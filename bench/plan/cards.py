@@ -2,11 +2,12 @@
 
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from bench.errors import unknown
+from bench.frameworks import library
 from bench.plan.files import cards_folder, file_hash, folder_hash, names, read_toml
 
 
@@ -20,11 +21,22 @@ class Published(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     top5_percent: float
 
 
+class Pixels(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What pretrained weights expect: (pixel - mean) / std per channel of pixels in [0, 255], in this order of channels."""
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    order: Literal["rgb", "bgr"] = "rgb"
+
+
 class FrameworkModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How one framework calls the architecture.
 
     `weights` names the pretrained weights, `arguments` goes to the model's constructor, `image_size_argument` is the
     argument of a model that must be told the size of its images, and `note` says in what it is not the published model.
+    `differences` says, trait by trait, in what it is not the network of the first framework, and why; `bench doctor
+    --parity` holds every other trait to be the same. `pixels` is what the pretrained weights expect where the library does
+    not say it itself, and `input_scale` what the network divides its input by before its first layer.
     """
 
     model: str
@@ -32,6 +44,9 @@ class FrameworkModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     arguments: dict[str, Any] = {}
     image_size_argument: str | None = None
     note: str | None = None
+    differences: dict[str, str] = {}
+    pixels: Pixels | None = None
+    input_scale: float = 1.0
 
 
 class ModelCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -67,11 +82,16 @@ def model_card(name: str) -> ModelCard:
             paper="",
             image_size=224,
             minimum_image_size=32,
-            frameworks={framework: FrameworkModel(model=model)},
+            frameworks={library(framework): FrameworkModel(model=model)},
         )
     if name not in model_names():
         raise unknown("architecture", name, model_names(), "(a timm model without a card is written timm/NAME)")
     return read_toml(cards_folder("models") / f"{name}.toml", ModelCard)
+
+
+def framework_model(architecture: str, framework: str) -> FrameworkModel | None:
+    """Return how a framework calls an architecture, or None where its card says nothing of the framework."""
+    return model_card(architecture).frameworks.get(library(framework))
 
 
 def model_names() -> tuple[str, ...]:

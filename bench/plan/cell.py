@@ -8,8 +8,8 @@ from bench.plan.cards import FrameworkModel
 from bench.plan.protocol import Protocol
 from bench.plan.recipe import Recipe
 
-Execution = Literal["eager", "compiled"]
-EXECUTIONS: tuple[Execution, ...] = ("eager", "compiled")
+Execution = Literal["eager", "compiled", "xla"]
+EXECUTIONS: tuple[Execution, ...] = ("eager", "compiled", "xla")
 PRECISIONS: dict[str, str] = {
     "fp32": "every product in 32 bits; TF32 switched off",
     "tf32": "32-bit storage, products rounded to 10 bits of mantissa (NVIDIA, Ampere and newer)",

@@ -8,7 +8,7 @@ _FLOPS_PER_SECOND = {"cpu": 5e10, "cuda": 2e13}
 _MULTIPLY_ACCUMULATES = 1e9
 _TRAINING_IMAGES = 1000
 _START_SECONDS = 1.0
-_COMPILE_SECONDS = 60.0
+_COMPILE_SECONDS = 20.0
 _EXPORT_SECONDS = 10.0
 
 
@@ -19,7 +19,7 @@ def estimate_seconds(job: Job) -> float:
     forward = _forward_seconds(job) * batch
     step = 3 * forward
     warmup = protocol.warmup_seconds
-    compiling = _COMPILE_SECONDS if cell.execution == "compiled" else 0.0
+    compiling = 0.0 if cell.execution == "eager" else _COMPILE_SECONDS
     match job.measurement:
         case "training":
             blocks = 2 * protocol.blocks * max(protocol.training_block_seconds, step)

@@ -4,7 +4,7 @@ import random
 from collections.abc import Sequence
 
 from bench.measure import MEASUREMENTS
-from bench.plan.cards import model_card
+from bench.plan.cards import framework_model
 from bench.plan.cell import Job
 from bench.plan.matrix import Planned
 from bench.plan.protocol import Protocol
@@ -33,7 +33,7 @@ def jobs(planned: Sequence[Planned], protocol: Protocol, seed: int) -> tuple[Job
                 seed=seed + process,
                 protocol=protocol,
                 recipe=recipe(entry.cell.recipe),
-                model=model_card(entry.cell.architecture).frameworks.get(entry.cell.framework),
+                model=framework_model(entry.cell.architecture, entry.cell.framework),
             )
             for entry in planned
             for measurement in MEASUREMENTS

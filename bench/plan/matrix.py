@@ -8,7 +8,7 @@ from typing import Literal
 import msgspec
 
 from bench.errors import UsageError, unknown
-from bench.frameworks import FRAMEWORKS, catalogue
+from bench.frameworks import FRAMEWORKS, catalogue, library
 from bench.measure import MEASUREMENTS
 from bench.plan.cards import dataset_card, model_card
 from bench.plan.cell import EXECUTIONS, PRECISIONS, Cell, Execution
@@ -105,7 +105,7 @@ def check(grid: Grid) -> None:
 def check_frameworks(architecture: str, frameworks: Iterable[str]) -> None:
     """Raise `UsageError` where a card, or the part of a name before its slash, names no framework."""
     for name in frameworks:
-        if name not in FRAMEWORKS:
+        if name not in map(library, FRAMEWORKS):
             raise UsageError(f"{architecture}: {unknown('framework', name, FRAMEWORKS)}")
 
 

@@ -125,7 +125,24 @@ class BatchSize(
     fits: int
 
 
-Figures = Build | Training | Accuracy | Inference | Memory | Export | BatchSize
+class Traits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="traits", tag_field="kind"):
+    """What two libraries' versions of one architecture can differ in.
+
+    `outputs` counts the logits. `pixels`: what black and white become before the network, three channels each. Then the
+    settings of its layers: batch normalisation's epsilons and the weights it gives the newest batch, once each, and the
+    largest rate of dropout or stochastic depth.
+    """
+
+    parameters: int
+    flops: int | None
+    outputs: int
+    pixels: tuple[float, ...]
+    batch_norm_epsilon: tuple[float, ...]
+    batch_norm_momentum: tuple[float, ...]
+    dropout: float
+
+
+Figures = Build | Training | Accuracy | Inference | Memory | Export | BatchSize | Traits
 InForce = dict[str, str | int | float | bool | None]
 
 

@@ -4,10 +4,13 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeVar
 
+import msgspec
+
+from bench.frameworks import FRAMEWORKS
 from bench.measure import PROBE
-from bench.plan.cards import model_card
+from bench.plan.cards import framework_model, model_card, model_names
 from bench.plan.cell import PRECISIONS, Cell
-from bench.records.record import Accuracy, Build, Export, Inference, Memory, MemoryPeak, Record, Training
+from bench.records.record import Accuracy, BatchSize, Build, Export, Inference, Memory, MemoryPeak, Record, Training
 from bench.report.format import NOTHING, mebibytes, milliseconds, number, percent, rate, top1
 from bench.report.table import Table
 
@@ -41,7 +44,8 @@ def tables(records: Sequence[Record]) -> tuple[Table, ...]:
     for record in records:
         cell = record.cell
         groups[(cell.dataset, f"{cell.weights} weights", f"recipe {cell.recipe}", f"on {cell.device}")].append(record)
-    found = [_table("Models", _rows(records, Build), _MODELS, 2, _MODELS_NOTES)]
+    found = [table for fixed in sorted(groups) for table in _overviews(", ".join(fixed), groups[fixed])]
+    found.append(_table("Models", _rows(records, Build), _MODELS, 2, _MODELS_NOTES))
     for fixed in sorted(groups):
         said, own = ", ".join(fixed), groups[fixed]
         found += [
@@ -50,7 +54,63 @@ def tables(records: Sequence[Record]) -> tuple[Table, ...]:
             _table(f"Exports: {said}", _export_rows(own), _EXPORTS, 4, _EXPORTS_NOTES),
         ]
     found.append(_not_measured(records))
-    return tuple(table for table in found if table.rows)
+    return tuple(_with_differences(table) for table in found if table.rows)
+
+
+def _overviews(said: str, records: Sequence[Record]) -> list[Table]:
+    """Return one table a library's kind, with one row a model, and one that sets every framework's side by side."""
+    models = _models(records)
+    kinds: dict[str, list[Row]] = defaultdict(list)
+    for row in models:
+        kinds[FRAMEWORKS[row.cell.framework].kind].append(row)
+    frameworks: dict[str, set[str]] = defaultdict(set)
+    for row in models:
+        frameworks[row.cell.architecture].add(row.cell.framework)
+    found = [_table(f"{kind}: {said}", rows, _OVERVIEW, 3, _OVERVIEW_NOTES) for kind, rows in sorted(kinds.items())]
+    if len(kinds) > 1:
+        widest = max(sorted(frameworks), key=lambda architecture: len(frameworks[architecture]))
+        rows = [row for row in models if row.cell.architecture == widest]
+        title = f"{model_card(widest).title} in {len(frameworks[widest])} frameworks: {said}"
+        found.append(_table(title, rows, _OVERVIEW, 3, _OVERVIEW_NOTES))
+    return found
+
+
+def _models(records: Sequence[Record]) -> list[Row]:
+    """Return one row a model as one framework runs it: its cells in one precision, fp32 where that was measured."""
+    cells: dict[tuple[str, str, str], dict[str, list[Record]]] = defaultdict(lambda: defaultdict(list))
+    for record in records:
+        if record.figures is not None and not isinstance(record.figures, Export | BatchSize):
+            cell = record.cell
+            cells[cell.architecture, cell.framework, cell.execution][cell.precision].append(record)
+    rows = []
+    for precisions in cells.values():
+        own = precisions[min(precisions, key=list(PRECISIONS).index)]
+        if any(isinstance(record.figures, Training | Inference) for record in own):
+            rows.append(Row(own[0].cell, sorted(own, key=lambda r: (r.cell.id, r.measurement, r.process))))
+    return sorted(rows, key=_order)
+
+
+def _with_differences(table: Table) -> Table:
+    """Return the table with a note on each architecture whose rows are not of the same network in every library."""
+    if table.columns[:2] != tuple(_MODEL):
+        return table
+    shown: dict[str, set[str]] = defaultdict(set)
+    for title, framework, *_ in table.rows:
+        shown[title].add(framework)
+    notes = []
+    for name in model_names():
+        card = model_card(name)
+        frameworks = shown[card.title]
+        for framework in sorted(frameworks) if len(frameworks) > 1 else ():
+            own = framework_model(name, framework)
+            said = "; ".join(own.differences.values()) if own else ""
+            notes += [f"{card.title}, {framework}: {said}."] if said else []
+    return msgspec.structs.replace(table, notes=(*table.notes, *_merged(notes)))
+
+
+def _merged(notes: Sequence[str]) -> tuple[str, ...]:
+    """Return one paragraph for all the notes on differences, or none."""
+    return (" ".join(["Not the same network as the first framework's:", *notes]),) if notes else ()
 
 
 def _rows(records: Sequence[Record], *kinds: type) -> list[Row]:
@@ -124,7 +184,7 @@ def _batch(row: Row) -> str:
 
 def _published(row: Row) -> str:
     card = model_card(row.cell.architecture)
-    own = card.frameworks.get(row.cell.framework)
+    own = framework_model(row.cell.architecture, row.cell.framework)
     note = f"; {own.note}" if own is not None and own.note else ""
     return (card.published.source if card.published else NOTHING) + note
 
@@ -137,6 +197,25 @@ def _published_number(row: Row, field: str, scale: float) -> str:
 def _top1(row: Row) -> str:
     accuracies = row.figures(Accuracy)
     return top1([a.test_top1 for a in accuracies], accuracies[0].test_images) if accuracies else NOTHING
+
+
+def _part(row: Row, kind: type) -> Row:
+    """Return a model's records of one kind, of one cell: that with the largest images and, among those, batch."""
+    own = [record for record in row.records if isinstance(record.figures, kind)]
+    if not own:
+        return Row(row.cell, [])
+    cell = max(
+        (record.cell for record in own), key=lambda cell: (cell.image_size, str(cell.batch_size).zfill(6), cell.id)
+    )
+    return Row(cell, [record for record in own if record.cell == cell])
+
+
+def _shape(row: Row) -> str:
+    return f"{row.batch_size} × {row.cell.image_size} px" if row.records else NOTHING
+
+
+def _parameters(row: Row) -> float | None:
+    return next((build.parameters / 1e6 for build in row.figures(Build)), None)
 
 
 def _count(row: Row, kind: type[T]) -> str:
@@ -173,6 +252,26 @@ _MODELS: Columns = _MODEL | {
     "Published parameters, M": lambda row: _published_number(row, "parameters", 1e-6),
     "Published top-1, %": lambda row: _published_number(row, "top1_percent", 1),
     "Published by": _published,
+}
+_OVERVIEW: Columns = _MODEL | {
+    "Execution": lambda row: row.cell.execution,
+    "Parameters, M": lambda row: number(_parameters(row), 2),
+    "Published top-1, %": lambda row: _published_number(row, "top1_percent", 1),
+    "Top-1 on test, %": lambda row: _top1(_part(row, Accuracy)),
+    "Trained at": lambda row: _shape(_part(row, Training)),
+    "Training img/s": lambda row: rate(
+        [t.resident.images_per_second(_part(row, Training).batch_size) for t in _part(row, Training).figures(Training)]
+    ),
+    "Peak memory, MiB": lambda row: _peak([m.training for m in _part(row, Memory).figures(Memory)]),
+    "Asked at": lambda row: _shape(_part(row, Inference)),
+    "Inference img/s": lambda row: rate(
+        [
+            i.resident.images_per_second(_part(row, Inference).batch_size)
+            for i in _part(row, Inference).figures(Inference)
+        ]
+    ),
+    "p50, ms": lambda row: _latency(0.5)(_part(row, Inference)),
+    "Best for": lambda row: model_card(row.cell.architecture).best_for or NOTHING,
 }
 _TRAINING: Columns = _AXES | {
     "Top-1 on test, %": _top1,
@@ -224,11 +323,16 @@ _RATE_NOTE = (
 _MEMORY_NOTE = (
     "Peak memory: on a GPU the allocator's peak, on a CPU the resident peak above what stood before the model."
 )
+_OVERVIEW_NOTE = (
+    "Each figure stands again below, with its precision and its neighbours: these are fp32 where that was measured, of the "
+    "largest images and batch where there are several. Published figures are not measurements of ours."
+)
 # By the column that a note is about; one on the whole table has none.
 _MODELS_NOTES = {
     "": "Parameters as built, with a classifier for the data set's classes; published parameters with 1,000. FLOPs count two a "
     "multiply-accumulate, one forward pass. Published figures are not measurements of ours.",
 }
+_OVERVIEW_NOTES = {"": _OVERVIEW_NOTE}
 _TRAINING_NOTES = {
     "Training img/s": _RATE_NOTE,
     "Top-1 on test, %": "Top-1: one process a seed, their mean; in brackets Wilson's 95 % interval for a test split of this "

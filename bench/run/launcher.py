@@ -1,7 +1,6 @@
 """The launcher: one job, one process, one outcome, whatever happens in there."""
 
 import contextlib
-import importlib.util
 import os
 import select
 import signal
@@ -97,8 +96,7 @@ class Launcher:
         if key in self._servers and not self._servers[key].alive:
             self._servers.pop(key).close()
         if key not in self._servers:
-            preload = [name for name in framework.preload if importlib.util.find_spec(name.partition(".")[0])]
-            self._servers[key] = Server((*preload, *_OWN_MODULES), environment, self.isolation)
+            self._servers[key] = Server((*framework.preload, *_OWN_MODULES), environment, self.isolation)
         return self._servers[key]
 
 

@@ -167,6 +167,8 @@ def _refuse(job: Job) -> Outcome | None:
         return Outcome(status="unsupported", reason=f"{name} does not run on {device}")
     if job.cell.precision not in framework.precisions[device]:
         return Outcome(status="unsupported", reason=f"{name} has no {job.cell.precision} on {device}")
+    if job.cell.execution not in framework.executions:
+        return Outcome(status="unsupported", reason=f"{name} has no execution {job.cell.execution}")
     if job.model is None and not framework.any_architecture:
         return Outcome(status="unsupported", reason=f"the card of {job.cell.architecture} names no model in {name}")
     least = model_card(job.cell.architecture).minimum_image_size

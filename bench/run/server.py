@@ -49,7 +49,10 @@ def main() -> None:
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # While it imports it cannot see the socket close.
     if isolation == "fork":
         for module in preload:
-            importlib.import_module(module)
+            with contextlib.suppress(
+                ModuleNotFoundError
+            ):  # An extra that is not installed; whoever needs it will say so.
+                importlib.import_module(module)
     _prctl(_PR_SET_PDEATHSIG, 0)
     stream = connection.makefile("rwb", buffering=0)
     _answer(stream, Answer(event="ready"))

@@ -8,15 +8,16 @@ import numpy as np
 import pytest
 
 from bench.errors import Disagrees
-from bench.export import FORMATS, measure, torchscript
+from bench.export import measure, torchscript
 from bench.plan.cell import Job
 from bench.records.record import Export, Outcome
+from bench.run.launcher import Launcher
 
 MakeJob = Callable[..., Job]
 Execute = Callable[[Job], Outcome]
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", ["onnx", "torchscript"])
 @pytest.mark.parametrize("framework", ["torchvision", "timm"])
 @pytest.mark.parametrize("architecture", ["resnet18", "mobilenet_v3_small", "swin_t"])
 def test_an_artifact_agrees_with_its_source(
@@ -32,6 +33,29 @@ def test_an_artifact_agrees_with_its_source(
     assert figures.artifact_bytes > 1_000_000
     assert len(figures.latency_seconds) > 1
     assert figures.compared_images == 8
+
+
+@pytest.mark.parametrize(
+    ("framework", "name"),
+    [
+        ("keras-tensorflow", "onnx"),
+        ("keras-tensorflow", "savedmodel"),
+        ("keras-tensorflow", "litert"),
+        ("keras-torch", "onnx"),
+        ("keras-jax", "savedmodel"),
+    ],
+)
+def test_what_keras_exports_agrees_with_its_source(make_job: MakeJob, tmp_path: Path, framework: str, name: str):
+    execution = "eager" if framework == "keras-torch" else "compiled"
+    changes = {"framework": framework, "execution": execution, "timeout_seconds": 300.0}
+    with Launcher("fork") as launcher:
+        outcome = launcher.launch(
+            make_job(f"export:{name}", architecture="mobilenet_v3_small", **changes), tmp_path / "log"
+        ).outcome
+    assert outcome.status == "ok", outcome.reason
+    assert isinstance(outcome.figures, Export)
+    assert outcome.figures.maximum_relative_error < measure.TOLERANCE
+    assert outcome.figures.artifact_bytes > 1_000_000
 
 
 def test_an_artifact_that_answers_differently_fails(

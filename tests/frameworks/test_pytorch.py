@@ -118,6 +118,19 @@ def test_both_frameworks_see_the_same_pixels(digits: Dataset):
     assert torch.equal(*placed)
 
 
+def test_resnet50_is_the_same_network_in_both_logit_for_logit_and_step_for_step(digits: Dataset):
+    """The same weights and batches: logits within 1e-4, and 20 losses within 1 %."""
+    trials = [build(framework, "resnet50", image_size=64) for framework in BUILD]
+    trials[1].module.load_state_dict(trials[0].module.state_dict())
+    images = read_dataset("digits", 64).training
+    batches = [trials[0].place(images.images[i : i + 8], images.labels[i : i + 8]) for i in (0, 8, 16)]
+    with torch.inference_mode():
+        assert torch.allclose(*(trial.predict(batches[0]) for trial in trials), atol=1e-4)
+    losses = [[trial.loss(trial.train_step(batches[step % 3])) for step in range(20)] for trial in trials]
+    np.testing.assert_allclose(*losses, rtol=0.01)
+    assert losses[0][-1] < losses[0][0]
+
+
 @BOTH
 def test_the_loader_gives_each_image_once_shuffled_and_cropped(framework: str, digits: Dataset):
     trial = build(framework)

@@ -1,0 +1,158 @@
+"""Keras on JAX: what Keras leaves to its backend."""
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import jax
+import keras
+import numpy as np
+
+from bench.data.dataset import Split
+from bench.errors import Unavailable
+from bench.frameworks.keras_fit import STEP_LOSS
+from bench.frameworks.trial import Images, Labels, PeakMemory, Request
+
+if TYPE_CHECKING:
+    from bench.frameworks.keras import Batch, KerasTrial
+
+_COMPILED: list[float] = []
+
+
+def prepare(request: Request) -> None:
+    """Choose the device; on a CPU, XLA takes a thread for each core the process may use, so the cores are limited."""
+    cell = request.cell
+    if cell.device == "cpu":
+        jax.config.update("jax_platforms", "cpu")
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: request.threads])
+    else:
+        try:
+            gpus = jax.devices("gpu")
+        except RuntimeError:
+            raise Unavailable("JAX sees no GPU: pip install 'jax[cuda13]', or measure with --device cpu") from None
+        jax.config.update("jax_default_device", gpus[int(cell.device.partition(":")[2] or 0)])
+    jax.config.update("jax_default_matmul_precision", "tensorfloat32" if cell.precision == "tf32" else "highest")
+    jax.config.update("jax_enable_compilation_cache", False)
+    # Until the network is built: each variable's first values are a program of their own, compiled to run once.
+    jax.config.update("jax_disable_most_optimizations", True)
+    jax.monitoring.register_event_duration_secs_listener(_note)
+
+
+def _note(event: str, duration_secs: float, **_: Any) -> None:
+    if event.startswith("/jax/core/compile/"):
+        _COMPILED.append(duration_secs)
+
+
+def in_force() -> dict[str, str | int | float | bool | None]:
+    return {
+        "matmul_precision": jax.config.values["jax_default_matmul_precision"],
+        "device": str(jax.devices()[0]),
+        "threads": len(os.sched_getaffinity(0)),
+    }
+
+
+class JaxSteps:
+    """The compiled step that `fit` calls for each batch, its state carried from one to the next as `fit` does."""
+
+    def __init__(self, network: keras.Model, execution: str) -> None:
+        self.network = network
+        forward = lambda trained, rest, images: network.stateless_call(trained, rest, images, training=False)[0]  # noqa: E731
+        self.forward: Callable[..., Any] = jax.jit(forward) if execution == "compiled" else forward
+        self.state: tuple[list[Any], ...] | None = None
+        self.last: Any = None
+
+    def train(self, batch: "Batch") -> Any:
+        if self.network.train_function is None:
+            return self.network.train_on_batch(*batch, return_dict=True)[STEP_LOSS]
+        if self.state is None:
+            self.state = tuple([variable.value for variable in group] for group in self._groups())
+        logs, self.state = self.network.train_function(self.state, iter(((*batch, None),)))
+        self.last = self.state
+        return logs[STEP_LOSS]
+
+    def predict(self, images: Any) -> Any:
+        trained, rest = self.state[:2] if self.state is not None else self._values()
+        self.last = self.forward(trained, rest, images)
+        return self.last
+
+    def settle(self) -> None:
+        if self.state is None:
+            return
+        for group, values in zip(self._groups(), self.state, strict=True):
+            for variable, value in zip(group, values, strict=True):
+                variable.assign(value)
+        self.state = None
+
+    def synchronize(self) -> None:
+        jax.block_until_ready(self.last)
+
+    def _values(self) -> tuple[list[Any], ...]:
+        return tuple([variable.value for variable in group] for group in self._groups()[:2])
+
+    def _groups(self) -> tuple[list[Any], ...]:
+        network = self.network
+        return (
+            network.trainable_variables,
+            network.non_trainable_variables,
+            network.optimizer.variables,
+            network.metrics_variables,
+        )
+
+
+def steps(network: keras.Model, execution: str) -> JaxSteps:
+    _COMPILED.clear()  # What drew the first values is part of the build.
+    jax.config.update("jax_disable_most_optimizations", False)
+    return JaxSteps(network, execution)
+
+
+def put(array: np.ndarray[Any, Any]) -> Any:
+    return jax.device_put(array)
+
+
+def batches(trial: "KerasTrial", split: Split, seed: int) -> Iterator["Batch"]:
+    """Yield batches read and cropped in threads that stay ahead of the training, normalised on the device."""
+    recipe, size = trial.request.recipe, trial.batch_size
+    order = np.random.default_rng(seed).permutation(len(split))
+    padding = round(trial.request.cell.image_size * recipe.crop_padding)
+    threads = recipe.loader_workers or len(os.sched_getaffinity(0))
+
+    def read(number: int) -> tuple[Images, Labels]:
+        chosen = order[number * size : (number + 1) * size]
+        return _cropped(split.batch(chosen), padding, np.random.default_rng((seed, number))), split.labels[chosen]
+
+    with ThreadPoolExecutor(threads) as pool:
+        waiting: deque[Future[tuple[Images, Labels]]] = deque()
+        for number in range(len(split) // size):
+            waiting.append(pool.submit(read, number))
+            if len(waiting) > threads:
+                yield trial.place(*waiting.popleft().result())
+        while waiting:
+            yield trial.place(*waiting.popleft().result())
+
+
+def _cropped(images: Images, padding: int, random: np.random.Generator) -> Images:
+    """Return images shifted at random by up to `padding` pixels each way, black where nothing was."""
+    if not padding:
+        return images
+    size = images.shape[1]
+    padded = np.pad(images, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
+    shifts = random.integers(0, 2 * padding + 1, (len(images), 2))
+    return np.stack([image[y : y + size, x : x + size] for image, (y, x) in zip(padded, shifts, strict=True)])
+
+
+def compile_seconds() -> float | None:
+    return sum(_COMPILED)
+
+
+def reset_peak_memory() -> None:
+    """XLA's allocator has no way to forget its peak: forward comes first, so that the training's is the larger."""
+
+
+def peak_memory() -> PeakMemory:
+    counted = jax.devices()[0].memory_stats()
+    return PeakMemory(
+        allocated_bytes=counted["peak_bytes_in_use"] if counted else None,
+        reserved_bytes=counted.get("peak_pool_bytes") if counted else None,
+    )

@@ -1,0 +1,117 @@
+"""A network of Keras Applications: built for a cell, and what can be read off it."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+
+from bench.errors import Unsupported
+from bench.frameworks.trial import Request
+
+POLICIES = {
+    "fp32": "float32",
+    "tf32": "float32",
+    "amp-fp16": "mixed_float16",
+    "amp-bf16": "mixed_bfloat16",
+    "bf16": "bfloat16",
+}
+_PRODUCTS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.Dense)
+# They too multiply, and no formula for them stands below.
+_UNCOUNTED = (
+    keras.layers.Conv1D,
+    keras.layers.Conv2DTranspose,
+    keras.layers.EinsumDense,
+    keras.layers.GroupQueryAttention,
+    keras.layers.MultiHeadAttention,
+    keras.layers.SeparableConv2D,
+)
+
+
+def catalogue() -> list[str]:
+    """Return the names of the models in Keras Applications."""
+    return sorted(name for name in dir(keras.applications) if name[0].isupper())
+
+
+def build(request: Request, weights: str | None) -> keras.Model:
+    """Build the network with logits for output; `weights` is None or 'imagenet', which asks for 1,000 classes."""
+    model, size = request.model, request.cell.image_size
+    constructor = getattr(keras.applications, model.model, None)
+    if constructor is None:
+        raise Unsupported(f"Keras {keras.__version__} has no model named {model.model}")
+    try:
+        network: keras.Model = constructor(
+            include_top=True,
+            weights=weights,
+            input_shape=(size, size, 3),
+            classes=1000 if weights else request.classes,
+            classifier_activation=None,
+            **model.arguments,
+        )
+    except ValueError as error:
+        if "Input size must be at least" in str(error):
+            raise Unsupported(f"{model.model}: {error}") from None
+        raise
+    return network
+
+
+def classifier(network: keras.Model) -> keras.layers.Layer:
+    """Return the layer that makes the logits: the last with weights, in the order of the graph."""
+    return [layer for layer in network.layers if layer.weights][-1]
+
+
+def initialise_classifier(network: keras.Model, std: float) -> None:
+    """Draw the classifier's weights from a normal distribution of this standard deviation and set its bias to zero."""
+    layer: Any = classifier(network)
+    layer.kernel.assign(keras.initializers.RandomNormal(stddev=std)(layer.kernel.shape))
+    if layer.bias is not None:
+        layer.bias.assign(np.zeros(layer.bias.shape, np.float32))
+
+
+def set_batch_norm_momentum(network: keras.Model, newest: float) -> None:
+    """Give every batch normalisation the same weight for the newest batch; Keras names what is left of one, the old's."""
+    for layer in leaves(network):
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = 1 - newest
+
+
+def copy_weights(source: keras.Model, target: keras.Model) -> tuple[str, ...]:
+    """Copy the weights layer by layer and return the names of those of another shape, which only a classifier may have."""
+    left_out = []
+    for old, new in zip(source.layers, target.layers, strict=True):
+        for theirs, ours in zip(old.weights, new.weights, strict=True):
+            if theirs.shape == ours.shape:
+                ours.assign(theirs)
+            else:
+                left_out.append(ours.path)
+    return tuple(left_out)
+
+
+def flops(network: keras.Model) -> int | None:
+    """Return the operations of one image's forward pass, two a multiply-accumulate, in convolutions and dense layers.
+
+    Counted from the layers' shapes, so that every backend says the same, and as torch's FlopCounterMode counts: products
+    alone. None where the network has a layer that multiplies and is not counted here.
+    """
+    layers = list(leaves(network))
+    if any(isinstance(layer, _UNCOUNTED) for layer in layers):
+        return None
+    return sum(_operations(layer) for layer in layers if isinstance(layer, _PRODUCTS))
+
+
+def _operations(layer: Any) -> int:
+    """A kernel is as many multiply-accumulates for each place in the output as it holds weights.
+
+    In a grouped convolution it holds only those of its own group, and in a depthwise one only its own channel's.
+    """
+    places = int(np.prod(layer.output.shape[1:-1]))
+    return 2 * places * int(np.prod(layer.kernel.shape))
+
+
+def leaves(network: keras.Model) -> Iterator[keras.layers.Layer]:
+    """Yield every layer that holds no other, however deep."""
+    for layer in network.layers:
+        if isinstance(layer, keras.Model):
+            yield from leaves(layer)
+        else:
+            yield layer

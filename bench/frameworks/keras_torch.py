@@ -1,0 +1,93 @@
+"""Keras on PyTorch: what Keras leaves to its backend."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+import torch
+from torch._dynamo.utils import calculate_time_spent
+
+from bench.data.dataset import Split
+from bench.frameworks import pytorch, pytorch_loader
+from bench.frameworks.keras_fit import STEP_LOSS
+from bench.frameworks.trial import PeakMemory, Request
+
+if TYPE_CHECKING:
+    from bench.frameworks.keras import Batch, KerasTrial
+
+
+def prepare(request: Request) -> None:
+    pytorch.prepare(request)
+    keras.device(request.cell.device.replace("cuda", "gpu")).__enter__()
+
+
+def in_force() -> dict[str, str | int | float | bool | None]:
+    return {
+        "tf32_matmul": torch.backends.cuda.matmul.allow_tf32,
+        "tf32_convolution": torch.backends.cudnn.allow_tf32,
+        "threads": torch.get_num_threads(),
+    }
+
+
+class TorchSteps:
+    """The functions that `fit` and `predict` call for each batch; `train_on_batch` would bring the logs to the host."""
+
+    def __init__(self, network: keras.Model) -> None:
+        self.network = network
+
+    def train(self, batch: "Batch") -> Any:
+        if self.network.train_function is None:
+            return self.network.train_on_batch(*batch, return_dict=True)[STEP_LOSS]
+        return self.network.train_function(((*batch, None),))[STEP_LOSS]
+
+    def predict(self, images: Any) -> Any:
+        self.network.make_predict_function()
+        return self.network.predict_function([(images,)])
+
+    def settle(self) -> None:
+        """torch's variables are always up to date."""
+
+    def synchronize(self) -> None:
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+
+
+def steps(network: keras.Model, execution: str) -> TorchSteps:
+    return TorchSteps(network)
+
+
+def put(array: np.ndarray[Any, Any]) -> Any:
+    return keras.ops.convert_to_tensor(array)
+
+
+def batches(trial: "KerasTrial", split: Split, seed: int) -> Iterator["Batch"]:
+    """Yield batches from torch's loader, read and cropped in its workers, normalised on the device."""
+    recipe = trial.request.recipe
+    for images, labels in pytorch_loader.batches(
+        split,
+        trial.batch_size,
+        workers=pytorch_loader.worker_count(split, recipe),
+        pinned=torch.cuda.is_available(),
+        shuffle_seed=seed,
+        crop_padding=recipe.crop_padding,
+    ):
+        yield trial.place(images.numpy(), labels.numpy())
+
+
+def compile_seconds() -> float | None:
+    spent: float = calculate_time_spent().get("total_wall_time", 0.0)
+    return spent or None
+
+
+def reset_peak_memory() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+
+
+def peak_memory() -> PeakMemory:
+    if not torch.cuda.is_available():
+        return PeakMemory(allocated_bytes=None, reserved_bytes=None)
+    return PeakMemory(
+        allocated_bytes=torch.cuda.max_memory_allocated(), reserved_bytes=torch.cuda.max_memory_reserved()
+    )

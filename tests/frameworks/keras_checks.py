@@ -1,0 +1,283 @@
+"""Keras on one backend, really built, trained and asked; test_keras.py runs this file once a backend, KERAS_BACKEND set."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch._dynamo  # Before TensorFlow, whose LLVM the one in Triton does not stand.
+
+import keras  # isort: skip
+import msgspec
+import numpy as np
+import pytest
+import torch
+from conftest import CELL
+from keras import ops
+
+from bench.data.dataset import Dataset
+from bench.data.read import read_dataset
+from bench.errors import JobError, Unavailable, Unsupported
+from bench.frameworks import FRAMEWORKS
+from bench.frameworks.keras import KerasTrial, Normalisation, build
+from bench.frameworks.keras_fit import OneCycle
+from bench.frameworks.keras_network import classifier, leaves
+from bench.frameworks.trial import Epoch, Request
+from bench.plan.cards import FrameworkModel, framework_model
+from bench.plan.recipe import recipe
+
+FRAMEWORK = f"keras-{os.environ['KERAS_BACKEND']}"
+EXECUTION = "eager" if FRAMEWORK == "keras-torch" else "compiled"  # Where torch compiles a step it takes a minute.
+TINY = FrameworkModel(model="Tiny")
+
+
+def tiny(*, input_shape: tuple[int, ...], classes: int, classifier_activation: None, **_: object) -> keras.Model:
+    """A network of the layers that the real ones have; compiling one of those takes half a minute."""
+    inputs = outputs = keras.Input(input_shape)
+    for strides, filters in ((2, 8), (2, 16)):
+        outputs = keras.layers.Conv2D(filters, 3, strides, padding="same", use_bias=False)(outputs)
+        outputs = keras.layers.BatchNormalization(momentum=0.999)(outputs)
+        outputs = keras.layers.ReLU()(outputs)
+        outputs = keras.layers.DepthwiseConv2D(3, padding="same")(outputs)
+    outputs = keras.layers.GlobalAveragePooling2D()(outputs)
+    return keras.Model(inputs, keras.layers.Dense(classes, activation=classifier_activation)(outputs))
+
+
+keras.applications.Tiny = tiny
+
+
+@pytest.fixture(scope="module")
+def digits() -> Dataset:
+    return read_dataset("digits", 40)
+
+
+def trial(architecture: str | None = None, **changes: Any) -> KerasTrial:
+    cell = {"framework": FRAMEWORK, "execution": EXECUTION, "image_size": 40, "recipe": "baseline", **changes}
+    classes, seed = (cell.pop(name, usual) for name, usual in (("classes", 10), ("seed", 0)))
+    model = framework_model(architecture, FRAMEWORK) if architecture else TINY
+    assert model is not None
+    asked = Request(
+        cell=msgspec.structs.replace(CELL, **cell),
+        model=model,
+        recipe=msgspec.structs.replace(recipe("baseline"), epochs=2),
+        classes=classes,
+        seed=seed,
+        threads=2,
+    )
+    return build(asked)
+
+
+@pytest.mark.parametrize("precision", FRAMEWORKS[FRAMEWORK].precisions["cpu"])
+def test_a_step_trains_at_every_precision_and_says_what_is_in_force(precision: str, digits: Dataset):
+    one = trial(precision=precision)
+    batch = one.place(digits.training.images[:16], digits.training.labels[:16])
+    if precision == "bf16":
+        with pytest.raises(Unsupported, match="no weight ever moves"):
+            one.train_step(batch)
+    else:
+        losses = [one.loss(one.train_step(batch)) for _ in range(12)]
+        assert losses[-1] < losses[0]
+    force = one.in_force()
+    assert force["loss_scaling"] is (precision == "amp-fp16")
+    assert force["parameter_type"] == ("bfloat16" if precision == "bf16" else "float32")
+    expected = {"fp32": "float32", "amp-fp16": "float16"}.get(precision, "bfloat16")
+    assert force["compute_type"] == expected
+    assert keras.backend.standardize_dtype(one.predict(batch).dtype) == expected
+    assert force["backend"] == keras.backend.backend()
+    assert (one.skipped_steps() is None) is (precision != "amp-fp16")
+
+
+@pytest.mark.parametrize("execution", FRAMEWORKS[FRAMEWORK].executions)
+def test_every_execution_answers_and_trains_alike(execution: str, digits: Dataset):
+    eager, other = trial(execution="eager"), trial(execution=execution)
+    batch = eager.place(digits.test.images[:16], digits.test.labels[:16])
+    answers = [ops.convert_to_numpy(one.predict(batch)) for one in (eager, other)]
+    np.testing.assert_allclose(*answers, atol=1e-4)
+    losses = [[one.loss(one.train_step(batch)) for _ in range(3)] for one in (eager, other)]
+    np.testing.assert_allclose(*losses, rtol=1e-2)
+    assert other.in_force()["run_eagerly"] is (execution == "eager")
+
+
+def test_the_loss_is_that_of_the_newest_batch_alone(digits: Dataset):
+    """Keras's own is the mean since the epoch began: it would fall slower, and hide a step that trains nothing."""
+    one = trial()
+    batch = one.place(digits.training.images[:16], digits.training.labels[:16])
+    answers = ops.convert_to_numpy(one.network(batch[0], training=True))
+    expected = float(one.network.loss(batch[1], answers))
+    assert one.loss(one.train_step(batch)) == pytest.approx(expected, rel=1e-3)
+
+
+def test_steps_taken_one_by_one_are_those_that_fit_takes(digits: Dataset):
+    ours, fitted = trial(), trial()
+    batches = [ours.place(digits.training.images[i : i + 16], digits.training.labels[i : i + 16]) for i in (0, 16, 32)]
+    for batch in batches:
+        ours.train_step(batch)
+    ours.steps.settle()
+    fitted.network.fit((batch for batch in batches), steps_per_epoch=3, epochs=1, verbose=0)
+    for here, there in zip(ours.network.get_weights(), fitted.network.get_weights(), strict=True):
+        np.testing.assert_allclose(here, there, rtol=1e-3, atol=1e-5)
+
+
+def test_a_step_that_overflows_is_skipped_and_counted(digits: Dataset):
+    one = trial(precision="amp-fp16")
+    images, labels = one.place(digits.training.images[:8], digits.training.labels[:8])
+    before = np.array(ops.convert_to_numpy(classifier(one.network).kernel))
+    one.train_step((images * 1e30, labels))
+    assert one.skipped_steps() == 1
+    np.testing.assert_array_equal(before, ops.convert_to_numpy(classifier(one.network).kernel))
+
+
+def test_logits_are_of_every_image_once_in_order(digits: Dataset):
+    one = trial()
+    logits = one.logits(digits.validation)
+    assert logits.shape == (180, 10)
+    batch = one.place(digits.validation.images[175:176], digits.validation.labels[175:176])
+    np.testing.assert_allclose(logits[175:176], ops.convert_to_numpy(one.predict(batch)), atol=1e-4)
+
+
+def test_the_loader_gives_each_image_once_shuffled_and_cropped(digits: Dataset):
+    one = trial()
+    batches = list(one.loader(digits.training, seed=1))
+    assert len(batches) == len(digits.training) // 16
+    labels = np.concatenate([ops.convert_to_numpy(given).argmax(axis=1) for _, given in batches])
+    assert abs(np.bincount(labels) - np.bincount(digits.training.labels)).sum() == len(digits.training) % 16
+    assert not np.array_equal(labels, digits.training.labels[: len(labels)])
+    again = [ops.convert_to_numpy(given).argmax(axis=1) for _, given in one.loader(digits.training, seed=1)]
+    assert np.array_equal(labels, np.concatenate(again))
+
+
+def test_a_crop_shifts_by_whole_pixels_and_fills_with_black(digits: Dataset):
+    """What torchvision's RandomCrop does: every cropped image is one of the 3 × 3 shifts of an image by a pixel."""
+    one = trial()
+    pixels = one.normalise(digits.training.images)
+    black = one.normalise(np.zeros((1, 40, 40, 3), np.uint8))[0, 0, 0]
+    padded = np.pad(pixels - black, ((0, 0), (1, 1), (1, 1), (0, 0))) + black
+    shifts = [padded[:, y : y + 40, x : x + 40].reshape(len(pixels), -1) for y in range(3) for x in range(3)]
+    images, _ = next(iter(one.loader(digits.training, seed=3)))
+    found = []
+    for image in ops.convert_to_numpy(images).reshape(16, -1):
+        nearest = [float(np.abs(shifted - image).max(axis=1).min()) for shifted in shifts]
+        assert min(nearest) < 1e-4
+        found.append(int(np.argmin(nearest)))
+    assert len(set(found)) > 3
+
+
+def test_fit_trains_and_keeps_the_weights_of_the_epoch_that_was_best(digits: Dataset):
+    one = trial(batch_size=64)
+    weights: list[np.ndarray] = []
+    epochs: list[Epoch] = []
+
+    def epoch_done(epoch: Epoch) -> bool:
+        epochs.append(epoch)
+        weights.append(np.array(ops.convert_to_numpy(classifier(one.network).kernel)))
+        return len(epochs) == 1
+
+    one.fit(digits.training, digits.validation, epoch_done)
+    assert len(epochs) == 2
+    assert epochs[1].training_loss < epochs[0].training_loss
+    assert not np.array_equal(*weights)
+    np.testing.assert_array_equal(ops.convert_to_numpy(classifier(one.network).kernel), weights[0])
+    one.train_step(one.place(digits.training.images[:64], digits.training.labels[:64]))
+
+
+def test_the_schedule_is_torchs(digits: Dataset):
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.004, total_steps=40, cycle_momentum=False)
+    ours = OneCycle(0.004, 40)
+    for step in range(40):
+        assert float(ops.convert_to_numpy(ours(step))) == pytest.approx(optimizer.param_groups[0]["lr"], rel=1e-3)
+        optimizer.step()
+        schedule.step() if step < 39 else None
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_gives_others():
+    first, same, other = (classifier(trial(seed=seed).network).kernel for seed in (3, 3, 4))
+    np.testing.assert_array_equal(*map(ops.convert_to_numpy, (first, same)))
+    assert not np.array_equal(*map(ops.convert_to_numpy, (first, other)))
+
+
+def test_a_new_classifier_and_batch_normalisation_are_the_recipes():
+    one = trial()
+    assert float(np.std(ops.convert_to_numpy(classifier(one.network).kernel))) == pytest.approx(0.01, rel=0.25)
+    norms = [layer for layer in leaves(one.network) if isinstance(layer, keras.layers.BatchNormalization)]
+    assert {round(layer.momentum, 9) for layer in norms} == {0.9}
+
+
+def test_weights_from_a_file_are_those_in_it(tmp_path: Path):
+    trained = trial(seed=5)
+    file = tmp_path / "mine.weights.h5"
+    trained.network.save_weights(file)
+    loaded = trial(weights=str(file))
+    for here, there in zip(loaded.network.get_weights(), trained.network.get_weights(), strict=True):
+        np.testing.assert_array_equal(here, there)
+    assert loaded.in_force()["weights"] == file.name
+    with pytest.raises(JobError, match="does not fit this model"):
+        trial(weights=str(file), classes=7)
+    with pytest.raises(Unavailable, match="no such checkpoint"):
+        trial(weights="nowhere.weights.h5")
+
+
+def test_published_weights_come_from_the_cache_and_get_a_new_head(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def offline(*arguments: object, **options: object) -> None:
+        raise Exception("URL fetch failure on https://…: None -- no network")
+
+    module = "keras.src.applications.mobilenet_v3.file_utils.get_file"
+    monkeypatch.setattr(module, offline)
+    with pytest.raises(Unavailable, match="not cached and cannot be downloaded"):
+        trial("mobilenet_v3_small", weights="pretrained")
+    published = trial("mobilenet_v3_small", classes=1000, seed=9, image_size=224).network
+    file = tmp_path / "published.weights.h5"
+    published.save_weights(file)
+    monkeypatch.setattr(module, lambda *arguments, **options: str(file))
+    one = trial("mobilenet_v3_small", weights="pretrained")
+    first = one.network.layers[1].weights[0]
+    np.testing.assert_array_equal(*map(ops.convert_to_numpy, (first, published.layers[1].weights[0])))
+    assert classifier(one.network).kernel.shape[-1] == 10
+    assert one.normalise(np.array([[[[0, 128, 255]]]], np.uint8)).ravel() == pytest.approx([-1, 0.0039, 1], abs=1e-3)
+
+
+def test_blue_first_turns_the_channels_round():
+    pixels = Normalisation((1.0, 2.0, 3.0), (1.0, 1.0, 1.0), blue_first=True)(np.array([[[[10, 20, 30]]]], np.uint8))
+    assert ops.convert_to_numpy(pixels).ravel().tolist() == [29, 18, 7]
+
+
+def test_a_model_that_keras_lacks_is_unsupported():
+    asked = trial().request
+    wanted = msgspec.structs.replace(asked, model=msgspec.structs.replace(asked.model, model="ResNet51"))
+    with pytest.raises(Unsupported, match="ResNet51"):
+        build(wanted)
+
+
+def test_no_gpu_is_unavailable_with_the_remedy():
+    if FRAMEWORKS[FRAMEWORK].precisions and _has_gpu():
+        pytest.skip("there is a GPU")
+    with pytest.raises(Unavailable, match="--device cpu"):
+        trial(device="cuda")
+
+
+def _has_gpu() -> bool:
+    return torch.cuda.is_available()
+
+
+def test_convnext_is_torchvisions_logit_for_logit_and_step_for_step(digits: Dataset):
+    """Padding, batch normalisation and dropout keep the other architectures' networks apart; see `bench doctor --parity`."""
+    from carry import carry
+
+    from bench.frameworks import torchvision
+
+    ours = trial("convnext_tiny", image_size=32)
+    there = framework_model("convnext_tiny", "torchvision")
+    assert there is not None
+    model = msgspec.structs.replace(there, arguments={"stochastic_depth_prob": 0.0})
+    cell = msgspec.structs.replace(ours.request.cell, framework="torchvision", execution="eager")
+    theirs = torchvision.build(msgspec.structs.replace(ours.request, cell=cell, model=model))
+    carry(theirs.module, ours.network)
+    split = read_dataset("digits", 32).training
+    batches = [
+        [one.place(split.images[i : i + 8], split.labels[i : i + 8]) for one in (ours, theirs)] for i in (0, 8, 16)
+    ]
+    answers = ops.convert_to_numpy(ours.predict(batches[0][0])), theirs.predict(batches[0][1]).numpy()
+    np.testing.assert_allclose(*answers, atol=1e-4)
+    steps = [batches[step % 3] for step in range(20)]
+    losses = [[one.loss(one.train_step(batch[side])) for batch in steps] for side, one in enumerate((ours, theirs))]
+    np.testing.assert_allclose(*losses, rtol=0.01)
+    assert losses[0][-1] < losses[0][0]

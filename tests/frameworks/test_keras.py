@@ -1,0 +1,84 @@
+"""Keras on its three backends, each in an interpreter of its own: a backend is chosen once, before Keras is imported."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from conftest import CHECKOUT
+
+from bench.frameworks import FRAMEWORKS
+from bench.plan.cards import framework_model, model_names
+from bench.plan.cell import Job
+from bench.records.record import Accuracy, Build, Inference, Memory, Training
+from bench.run.launcher import Launcher
+from bench.run.parity import build_all, differences
+
+MakeJob = Callable[..., Job]
+BACKENDS = [name for name, framework in FRAMEWORKS.items() if framework.library == "keras"]
+EVERY_BACKEND = pytest.mark.parametrize("framework", BACKENDS)
+CHECKS = Path(__file__).with_name("keras_checks.py")
+
+
+@pytest.fixture(scope="module")
+def launcher() -> Iterator[Launcher]:
+    with Launcher("fork") as started:
+        yield started
+
+
+@EVERY_BACKEND
+def test_the_trial_on_this_backend(framework: str):
+    ran = subprocess.run(
+        [sys.executable, "-m", "pytest", str(CHECKS), "-p", "no:cacheprovider"],
+        cwd=CHECKOUT,
+        env=os.environ | FRAMEWORKS[framework].environment,
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode == 0, ran.stdout
+
+
+@EVERY_BACKEND
+def test_every_measurement_is_taken_and_nothing_reaches_the_screen(
+    framework: str, make_job: MakeJob, launcher: Launcher, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+):
+    changes = {
+        "framework": framework,
+        "architecture": "mobilenet_v3_small",
+        "execution": "eager" if framework == "keras-torch" else "compiled",
+        "image_size": 40,
+        "batch_size": 64,
+        "recipe": "baseline",
+        "epochs": 3,
+        "timeout_seconds": 300.0,
+    }
+    found = {}
+    for measurement in ("build", "training", "accuracy", "inference", "memory"):
+        outcome = launcher.launch(make_job(measurement, **changes), tmp_path / measurement).outcome
+        assert outcome.status == "ok", outcome.reason
+        found[measurement] = outcome.figures
+    assert isinstance(found["build"], Build)
+    assert found["build"].parameters == 1_528_106, "2,542,856 less a head for 1,000 classes and more one for 10"
+    assert isinstance(found["training"], Training)
+    assert found["training"].last_loss < found["training"].first_loss
+    assert isinstance(found["accuracy"], Accuracy)
+    assert found["accuracy"].test_top1 > 0.5
+    assert isinstance(found["inference"], Inference)
+    assert isinstance(found["memory"], Memory)
+    assert found["memory"].training.resident_bytes >= found["memory"].inference.resident_bytes > 0
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("architecture", model_names())
+def test_every_difference_between_the_frameworks_networks_is_declared_and_true(architecture: str, launcher: Launcher):
+    built = build_all([architecture], launcher, lambda name, framework: None)
+    assert [one.reason for one in built if one.traits is None] == []
+    wrong = [
+        (one.built.framework, one.trait, one.values, one.declared)
+        for one in differences(built)
+        if not (one.differs and one.declared)
+    ]
+    assert wrong == []
+    assert len(built) == (5 if framework_model(architecture, "keras-jax") else 2)
