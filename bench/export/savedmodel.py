@@ -19,7 +19,7 @@ def _from_keras(model: Any, example: Any, artifact: Path) -> str:
     return "keras.Model.export, dynamic batch"
 
 
-EXPORTERS = {"keras-tensorflow": Exporter(_from_keras), "keras-jax": Exporter(_from_keras)}
+EXPORTERS = {"keras-tensorflow": Exporter(_from_keras)}
 
 
 def load(artifact: Path, threads: int) -> Any:
@@ -29,7 +29,8 @@ def load(artifact: Path, threads: int) -> Any:
     """
     import tensorflow as tf
 
-    module = tf.saved_model.load(artifact)
+    with tf.device("/CPU:0"):
+        module = tf.saved_model.load(artifact)
 
     def run(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
         with tf.device("/CPU:0"):

@@ -2,6 +2,7 @@
 
 import importlib
 import random
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -145,7 +146,7 @@ class KerasTrial:
     def fit(self, training: Split, validation: Split, epoch_done: Callable[[Epoch], bool]) -> None:
         self._refuse_what_cannot_train()
         keras_fit.fit(self, training, validation, epoch_done)
-        self.trained_steps += self.request.recipe.epochs * (len(training) // self.batch_size)
+        self.trained_steps = self.request.recipe.epochs * (len(training) // self.batch_size)
 
     def skipped_steps(self) -> int | None:
         """Return the steps taken less those the wrapped optimizer saw: a loss that overflowed does not reach it."""
@@ -194,15 +195,15 @@ class Normalisation:
     """From uint8 pixels in [n, height, width, 3], red first, to the float32 that a network takes; on any backend."""
 
     def __init__(self, mean: tuple[float, ...], std: tuple[float, ...], *, blue_first: bool = False) -> None:
-        self.mean = ops.convert_to_tensor(mean, "float32")
-        self.std = ops.convert_to_tensor(std, "float32")
+        self.mean = np.array(mean, np.float32)
+        self.std = np.array(std, np.float32)
         self.blue_first = blue_first
 
     def __call__(self, images: Any) -> Any:
         pixels = ops.cast(images, "float32")
         if self.blue_first:
             pixels = ops.flip(pixels, axis=-1)
-        return (pixels - self.mean) / self.std
+        return ops.divide(ops.subtract(pixels, self.mean), self.std)
 
 
 def build(request: Request) -> KerasTrial:
@@ -241,9 +242,10 @@ def _pretrained(request: Request) -> keras.Model:
     except Exception as error:  # get_file raises a bare Exception for a fetch that failed.
         if "URL fetch failure" not in str(error):
             raise
-        file = str(error).partition(":")[0].rpartition("/")[2]
+        address = re.search(r"https?://\S+/([^/\s:]+)", str(error))
+        file = address[1] if address else "the file"
         raise Unavailable(
-            f"{request.model.model}: ImageNet weights are not cached and cannot be downloaded; put {file or 'the file'} into "
+            f"{request.model.model}: ImageNet weights are not cached and cannot be downloaded; put {file} into "
             "~/.keras/models"
         ) from None
 

@@ -59,7 +59,7 @@ class StepLoss(keras.metrics.Metric):
         self.value.assign(ops.cast(self.loss(y_true, y_pred), "float32"))
 
     def result(self) -> Any:
-        return ops.convert_to_tensor(self.value)
+        return ops.copy(self.value)  # On torch the variable itself would tell the newest loss for ever.
 
 
 def compile_for_training(network: keras.Model, recipe: Recipe, execution: str, steps: int | None = None) -> None:
@@ -116,6 +116,7 @@ def fit(trial: "KerasTrial", training: Split, validation: Split, epoch_done: Cal
             verbose=0,
         )
     trial.network.set_weights(best.weights)
+    trial.steps.settle()
 
 
 class _KeepBest(keras.callbacks.Callback):
@@ -129,6 +130,7 @@ class _KeepBest(keras.callbacks.Callback):
         self.weights: list[Any] = []
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
+        self.trial.steps.settle()
         logits = self.trial.logits(self.validation)
         done = Epoch(
             training_loss=float(logs["loss"]),

@@ -48,9 +48,14 @@ def _note(event: str, duration_secs: float, **_: Any) -> None:
 def in_force() -> dict[str, str | int | float | bool | None]:
     return {
         "matmul_precision": jax.config.values["jax_default_matmul_precision"],
-        "device": str(jax.devices()[0]),
+        "device": str(_device()),
         "threads": len(os.sched_getaffinity(0)),
     }
+
+
+def _device() -> Any:
+    """Return the device that arrays are put on."""
+    return jax.config.values["jax_default_device"] or jax.devices()[0]
 
 
 class JaxSteps:
@@ -61,9 +66,13 @@ class JaxSteps:
         forward = lambda trained, rest, images: network.stateless_call(trained, rest, images, training=False)[0]  # noqa: E731
         self.forward: Callable[..., Any] = jax.jit(forward) if execution == "compiled" else forward
         self.state: tuple[list[Any], ...] | None = None
+        self.values: tuple[list[Any], ...] | None = (
+            None  # The network's own; walking its layers for them takes a while.
+        )
         self.last: Any = None
 
     def train(self, batch: "Batch") -> Any:
+        self.values = None
         if self.network.train_function is None:
             return self.network.train_on_batch(*batch, return_dict=True)[STEP_LOSS]
         if self.state is None:
@@ -73,11 +82,13 @@ class JaxSteps:
         return logs[STEP_LOSS]
 
     def predict(self, images: Any) -> Any:
-        trained, rest = self.state[:2] if self.state is not None else self._values()
-        self.last = self.forward(trained, rest, images)
+        if self.values is None:
+            self.values = self.state[:2] if self.state is not None else self._values()
+        self.last = self.forward(*self.values, images)
         return self.last
 
     def settle(self) -> None:
+        self.values = None
         if self.state is None:
             return
         for group, values in zip(self._groups(), self.state, strict=True):
@@ -151,7 +162,7 @@ def reset_peak_memory() -> None:
 
 
 def peak_memory() -> PeakMemory:
-    counted = jax.devices()[0].memory_stats()
+    counted = _device().memory_stats()
     return PeakMemory(
         allocated_bytes=counted["peak_bytes_in_use"] if counted else None,
         reserved_bytes=counted.get("peak_pool_bytes") if counted else None,

@@ -78,13 +78,18 @@ def set_batch_norm_momentum(network: keras.Model, newest: float) -> None:
 def copy_weights(source: keras.Model, target: keras.Model) -> tuple[str, ...]:
     """Copy the weights layer by layer and return the names of those of another shape, which only a classifier may have."""
     left_out = []
-    for old, new in zip(source.layers, target.layers, strict=True):
+    for old, new in zip(_trained(source), _trained(target), strict=True):
         for theirs, ours in zip(old.weights, new.weights, strict=True):
             if theirs.shape == ours.shape:
                 ours.assign(theirs)
             else:
                 left_out.append(ours.path)
     return tuple(left_out)
+
+
+def _trained(network: keras.Model) -> list[keras.layers.Layer]:
+    """Return the layers with weights, but not those that normalise pixels: what they hold is on the card."""
+    return [one for one in network.layers if one.weights and not isinstance(one, keras.layers.Normalization)]
 
 
 def flops(network: keras.Model) -> int | None:

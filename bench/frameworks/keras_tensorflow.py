@@ -71,7 +71,7 @@ def batches(trial: "KerasTrial", split: Split, seed: int) -> Any:
     """Return a tf.data.Dataset that reads in parallel, shifts and normalises in TensorFlow, and stays ahead of the training."""
     size, pixels = trial.batch_size, trial.request.cell.image_size
     eye = np.eye(trial.request.classes, dtype=np.float32)
-    crop = _random_crop(pixels, trial.request.recipe.crop_padding)
+    crop = _random_crop(pixels, trial.request.recipe.crop_padding, seed)
 
     def read(chosen: Any) -> Any:
         return split.batch(chosen), eye[split.labels[chosen]]
@@ -90,15 +90,16 @@ def batches(trial: "KerasTrial", split: Split, seed: int) -> Any:
     )
 
 
-def _random_crop(size: int, share: float) -> Any:
+def _random_crop(size: int, share: float, seed: int) -> Any:
     """Return a shift by whole pixels, each as likely as torchvision's RandomCrop with padding has it."""
     padding = round(size * share)
     if not padding:
         return lambda images: images
     factor = (padding + 0.5) / size
-    layer = keras.layers.RandomTranslation(
-        factor, factor, fill_mode="constant", interpolation="nearest", dtype="float32"
-    )
+    with tf.device("/CPU:0"):  # Where tf.data runs it.
+        layer = keras.layers.RandomTranslation(
+            factor, factor, fill_mode="constant", interpolation="nearest", seed=seed, dtype="float32"
+        )
     return lambda images: layer(images, training=True)
 
 

@@ -17,15 +17,28 @@ if TYPE_CHECKING:
     from bench.frameworks.keras import Batch, KerasTrial
 
 
+# What `prepare` chose; Keras's scope lasts as long as somebody holds it.
+_CHOSEN: list[Any] = []
+
+
 def prepare(request: Request) -> None:
     pytorch.prepare(request)
-    keras.device(request.cell.device.replace("cuda", "gpu")).__enter__()
+    scope = keras.device(request.cell.device.replace("cuda", "gpu"))
+    scope.__enter__()
+    _CHOSEN[:] = [torch.device(request.cell.device), scope]
+    if _cuda():
+        torch.cuda.set_device(_CHOSEN[0])
+
+
+def _cuda() -> bool:
+    return bool(_CHOSEN[0].type == "cuda")
 
 
 def in_force() -> dict[str, str | int | float | bool | None]:
     return {
         "tf32_matmul": torch.backends.cuda.matmul.allow_tf32,
         "tf32_convolution": torch.backends.cudnn.allow_tf32,
+        "device": str(keras.ops.zeros(1).device),
         "threads": torch.get_num_threads(),
     }
 
@@ -49,7 +62,7 @@ class TorchSteps:
         """torch's variables are always up to date."""
 
     def synchronize(self) -> None:
-        if torch.cuda.is_available():
+        if _cuda():
             torch.cuda.synchronize()
 
 
@@ -68,7 +81,7 @@ def batches(trial: "KerasTrial", split: Split, seed: int) -> Iterator["Batch"]:
         split,
         trial.batch_size,
         workers=pytorch_loader.worker_count(split, recipe),
-        pinned=torch.cuda.is_available(),
+        pinned=_cuda(),
         shuffle_seed=seed,
         crop_padding=recipe.crop_padding,
     ):
@@ -81,12 +94,12 @@ def compile_seconds() -> float | None:
 
 
 def reset_peak_memory() -> None:
-    if torch.cuda.is_available():
+    if _cuda():
         torch.cuda.reset_peak_memory_stats()
 
 
 def peak_memory() -> PeakMemory:
-    if not torch.cuda.is_available():
+    if not _cuda():
         return PeakMemory(allocated_bytes=None, reserved_bytes=None)
     return PeakMemory(
         allocated_bytes=torch.cuda.max_memory_allocated(), reserved_bytes=torch.cuda.max_memory_reserved()

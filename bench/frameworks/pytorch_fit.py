@@ -45,13 +45,8 @@ def fit(trial: "TorchTrial", training: Split, validation: Split, epoch_done: Cal
         raise JobError(f"{len(training)} training images do not fill one batch of {trial.batch_size}")
     schedule = None
     if recipe.schedule == "onecycle":
-        # It would turn AdamW's first beta the other way round too, which no other framework's schedule does.
         schedule = torch.optim.lr_scheduler.OneCycleLR(
-            trial.optimizer,
-            recipe.learning_rate,
-            total_steps=steps * recipe.epochs,
-            div_factor=1 / _FIRST_RATE,
-            cycle_momentum=False,
+            trial.optimizer, recipe.learning_rate, total_steps=steps * recipe.epochs, div_factor=1 / _FIRST_RATE
         )
     best_weights = trial.module.state_dict()
     for number in range(recipe.epochs):

@@ -10,7 +10,8 @@ from bench.report.readme import machine
 from bench.report.table import Table
 
 _EXTRAS = (
-    ("ONNX export and run", ("onnx", "onnxscript", "onnxruntime"), "pip install 'imagebench[export]'"),
+    ("ONNX export and run", ("onnx", "onnxscript", "onnxruntime", "tf2onnx"), "pip install 'imagebench[export]'"),
+    ("LiteRT export and run", ("ai_edge_litert",), "pip install 'imagebench[export]'"),
     ("bench.load, as a DataFrame", ("pandas",), "pip install 'imagebench[report]'"),
     ("GPU telemetry through NVML", ("pynvml",), "pip install 'imagebench[torch]'"),
 )

@@ -6,7 +6,7 @@ from typing import NamedTuple, TypeVar
 
 import msgspec
 
-from bench.frameworks import FRAMEWORKS
+from bench.frameworks import FRAMEWORKS, library
 from bench.measure import PROBE
 from bench.plan.cards import framework_model, model_card, model_names
 from bench.plan.cell import PRECISIONS, Cell
@@ -66,12 +66,12 @@ def _overviews(said: str, records: Sequence[Record]) -> list[Table]:
     frameworks: dict[str, set[str]] = defaultdict(set)
     for row in models:
         frameworks[row.cell.architecture].add(row.cell.framework)
-    found = [_table(f"{kind}: {said}", rows, _OVERVIEW, 3, _OVERVIEW_NOTES) for kind, rows in sorted(kinds.items())]
+    found = [_table(f"{kind}: {said}", rows, _OVERVIEW, 4, _OVERVIEW_NOTES) for kind, rows in sorted(kinds.items())]
     if len(kinds) > 1:
         widest = max(sorted(frameworks), key=lambda architecture: len(frameworks[architecture]))
         rows = [row for row in models if row.cell.architecture == widest]
         title = f"{model_card(widest).title} in {len(frameworks[widest])} frameworks: {said}"
-        found.append(_table(title, rows, _OVERVIEW, 3, _OVERVIEW_NOTES))
+        found.append(_table(title, rows, _OVERVIEW, 4, _OVERVIEW_NOTES))
     return found
 
 
@@ -84,9 +84,13 @@ def _models(records: Sequence[Record]) -> list[Row]:
             cells[cell.architecture, cell.framework, cell.execution][cell.precision].append(record)
     rows = []
     for precisions in cells.values():
-        own = precisions[min(precisions, key=list(PRECISIONS).index)]
-        if any(isinstance(record.figures, Training | Inference) for record in own):
-            rows.append(Row(own[0].cell, sorted(own, key=lambda r: (r.cell.id, r.measurement, r.process))))
+        timed = [
+            name for name, own in precisions.items() if any(isinstance(r.figures, Training | Inference) for r in own)
+        ]
+        if timed:
+            own = precisions[min(timed, key=list(PRECISIONS).index)]
+            built = [record for record in precisions["fp32"] if isinstance(record.figures, Build) and record not in own]
+            rows.append(Row(own[0].cell, sorted([*own, *built], key=lambda r: (r.cell.id, r.measurement, r.process))))
     return sorted(rows, key=_order)
 
 
@@ -96,21 +100,20 @@ def _with_differences(table: Table) -> Table:
         return table
     shown: dict[str, set[str]] = defaultdict(set)
     for title, framework, *_ in table.rows:
-        shown[title].add(framework)
+        shown[title].add(library(framework))
     notes = []
     for name in model_names():
         card = model_card(name)
-        frameworks = shown[card.title]
-        for framework in sorted(frameworks) if len(frameworks) > 1 else ():
-            own = framework_model(name, framework)
-            said = "; ".join(own.differences.values()) if own else ""
-            notes += [f"{card.title}, {framework}: {said}."] if said else []
+        libraries = shown[card.title]
+        for own in sorted(libraries & card.frameworks.keys()) if len(libraries) > 1 else ():
+            said = "; ".join(card.frameworks[own].differences.values())
+            notes += [f"{card.title}, {own}: {said}."] if said else []
     return msgspec.structs.replace(table, notes=(*table.notes, *_merged(notes)))
 
 
 def _merged(notes: Sequence[str]) -> tuple[str, ...]:
     """Return one paragraph for all the notes on differences, or none."""
-    return (" ".join(["Not the same network as the first framework's:", *notes]),) if notes else ()
+    return (" ".join(["Not the network of the first framework on the card:", *notes]),) if notes else ()
 
 
 def _rows(records: Sequence[Record], *kinds: type) -> list[Row]:
@@ -210,6 +213,12 @@ def _part(row: Row, kind: type) -> Row:
     return Row(cell, [record for record in own if record.cell == cell])
 
 
+def _beside(row: Row, kind: type) -> Row:
+    """Return all of a model's records of the cell that its figures of one kind are of."""
+    part = _part(row, kind)
+    return Row(part.cell, [record for record in row.records if part.records and record.cell == part.cell])
+
+
 def _shape(row: Row) -> str:
     return f"{row.batch_size} × {row.cell.image_size} px" if row.records else NOTHING
 
@@ -254,16 +263,18 @@ _MODELS: Columns = _MODEL | {
     "Published by": _published,
 }
 _OVERVIEW: Columns = _MODEL | {
+    "Precision": lambda row: row.cell.precision,
     "Execution": lambda row: row.cell.execution,
     "Parameters, M": lambda row: number(_parameters(row), 2),
     "Published top-1, %": lambda row: _published_number(row, "top1_percent", 1),
     "Top-1 on test, %": lambda row: _top1(_part(row, Accuracy)),
-    "Trained at": lambda row: _shape(_part(row, Training)),
+    "Trained for it at": lambda row: _shape(_part(row, Accuracy)),
+    "Training timed at": lambda row: _shape(_part(row, Training)),
     "Training img/s": lambda row: rate(
         [t.resident.images_per_second(_part(row, Training).batch_size) for t in _part(row, Training).figures(Training)]
     ),
-    "Peak memory, MiB": lambda row: _peak([m.training for m in _part(row, Memory).figures(Memory)]),
-    "Asked at": lambda row: _shape(_part(row, Inference)),
+    "Peak memory, MiB": lambda row: _peak([m.training for m in _beside(row, Training).figures(Memory)]),
+    "Inference timed at": lambda row: _shape(_part(row, Inference)),
     "Inference img/s": lambda row: rate(
         [
             i.resident.images_per_second(_part(row, Inference).batch_size)

@@ -64,11 +64,15 @@ def build_all(architectures: Sequence[str], launcher: Launcher, begin: Callable[
 
 
 def differences(built: Sequence[Built]) -> Iterator[Difference]:
-    """Compare each with the first framework of its architecture, in the order of the table of frameworks."""
-    reference: dict[str, Built] = {}
+    """Compare each with the first framework that its card names, in the order of the table of frameworks.
+
+    Where that one was not built, there is nothing to compare with.
+    """
+    found = {(one.architecture, one.framework): one for one in built}
     for one in built:
-        first = reference.setdefault(one.architecture, one)
-        if one.traits is None or first.traits is None:
+        named = next(name for name in FRAMEWORKS if framework_model(one.architecture, name))
+        first = found.get((one.architecture, named))
+        if one.traits is None or first is None or first.traits is None:
             continue
         for trait in Traits.__struct_fields__:
             difference = Difference(built=one, reference=first, trait=trait)

@@ -42,7 +42,6 @@ def test_an_artifact_agrees_with_its_source(
         ("keras-tensorflow", "savedmodel"),
         ("keras-tensorflow", "litert"),
         ("keras-torch", "onnx"),
-        ("keras-jax", "savedmodel"),
     ],
 )
 def test_what_keras_exports_agrees_with_its_source(make_job: MakeJob, tmp_path: Path, framework: str, name: str):

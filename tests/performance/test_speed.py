@@ -1,5 +1,7 @@
 """How fast bench itself is. Run with `make benchmark`; the figures stand in docs/performance.md."""
 
+import json
+import os
 import statistics
 import subprocess
 import sys
@@ -16,6 +18,7 @@ from conftest import CELL, CHECKOUT, FAST, committed_results
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from bench.data.read import read_dataset
+from bench.frameworks import FRAMEWORKS
 from bench.frameworks.torchvision import build
 from bench.frameworks.trial import Request
 from bench.measure.statistics import median_interval
@@ -32,7 +35,8 @@ from bench.run.launcher import Launcher
 MakeJob = Callable[..., Job]
 BLOCK_SECONDS = 0.5
 INTERPRETERS, ROUNDS = 4, 3
-BY_HAND = Path(__file__).with_name("by_hand.py")
+BY_HAND, KERAS_BY_HAND = (Path(__file__).with_name(name) for name in ("by_hand.py", "keras_by_hand.py"))
+KERAS = ["keras-tensorflow", "keras-jax", "keras-torch"]
 
 
 def told(benchmark: BenchmarkFixture, what: str, figure: str, limit: str) -> None:
@@ -75,15 +79,22 @@ def test_ten_thousand_cells_expand_within_a_second(benchmark: BenchmarkFixture):
     assert seconds < 1.0
 
 
-def test_a_warm_server_starts_a_job_within_200_ms(benchmark: BenchmarkFixture, make_job: MakeJob, tmp_path: Path):
-    job = make_job("build", framework="timm", architecture="resnet18")
+@pytest.mark.parametrize("framework", ["timm", *KERAS])
+def test_a_warm_server_starts_a_job_within_200_ms(
+    benchmark: BenchmarkFixture, make_job: MakeJob, tmp_path: Path, framework: str
+):
+    job = make_job("build", framework=framework, architecture="mobilenet_v3_small")
     with Launcher("fork") as launcher:
         cold = time.monotonic()
         launcher.launch(job, tmp_path / "log")
         cold = time.monotonic() - cold
-        starts = [launcher.launch(job, tmp_path / "log").start_seconds or 9 for _ in range(20)]
+        starts = [
+            launcher.launch(job, tmp_path / "log").start_seconds or 9
+            for _ in range(5 if framework == "keras-jax" else 20)
+        ]
     seconds = statistics.median(starts)
-    told(benchmark, "a job from a warm server, to its first own line", f"{seconds * 1e3:.0f} ms", "200 ms")
+    what = f"a job of {framework} from a warm server, to its first own line"
+    told(benchmark, what, f"{seconds * 1e3:.0f} ms", "200 ms")
     benchmark.extra_info["compared"] = f"{cold:.1f} s for the first job, imports and its own work included"
     assert seconds < 0.2
 
@@ -125,6 +136,29 @@ def test_in_one_process_the_harness_costs_nothing(benchmark: BenchmarkFixture, m
     low, _, high = statistics.quantiles(ratios, n=4)
     benchmark.extra_info["compared"] = f"30 interleaved pairs, the middle half from {low:.3f} to {high:.3f}"
     assert 0.98 <= ratio <= 1.02
+
+
+@pytest.mark.parametrize("measurement", ["inference", "training"])
+@pytest.mark.parametrize("framework", KERAS)
+def test_keras_steps_are_as_fast_as_fit_and_predict_on_batch(
+    benchmark: BenchmarkFixture, framework: str, measurement: str
+):
+    """Faster is well: `fit` starts an epoch each time, and `predict_on_batch` brings each answer to the host."""
+    ran = subprocess.run(
+        [sys.executable, str(KERAS_BY_HAND), measurement, "12"],
+        env=os.environ | FRAMEWORKS[framework].environment | {"PYTHONPATH": f"{CHECKOUT}:{CHECKOUT / 'tests'}"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    ratios = json.loads(ran.stdout.splitlines()[-1])
+    ratio = statistics.median(ratios)
+    by_hand = "fit" if measurement == "training" else "predict_on_batch"
+    what = f"MobileNetV3-Small {measurement}, {framework}, `bench` over `{by_hand}`, in one process"
+    told(benchmark, what, f"{ratio:.3f}", "0.98 or more")
+    low, _, high = statistics.quantiles(ratios, n=4)
+    benchmark.extra_info["compared"] = f"12 interleaved pairs, the middle half from {low:.3f} to {high:.3f}"
+    assert ratio >= 0.98
 
 
 @pytest.mark.parametrize("measurement", ["inference", "training"])
@@ -182,13 +216,13 @@ def reported(outcome: Outcome) -> float:
     return outcome.figures.resident.images_per_second(32)
 
 
-def test_smoke_ends_within_90_seconds(benchmark: BenchmarkFixture, tmp_path: Path):
+def test_smoke_ends_within_4_minutes(benchmark: BenchmarkFixture, tmp_path: Path):
     command = [sys.executable, "-m", "bench", "run", "--matrix", "smoke", "--results", str(tmp_path)]
     begun = time.monotonic()
     subprocess.run(command, cwd=CHECKOUT, capture_output=True, check=True)
     seconds = time.monotonic() - begun
-    told(benchmark, "`bench run --matrix smoke`, whole", f"{seconds:.0f} s", "90 s")
-    assert seconds <= 90
+    told(benchmark, "`bench run --matrix smoke`, whole", f"{seconds:.0f} s", "240 s")
+    assert seconds <= 240
 
 
 def test_quick_as_committed_ended_within_15_minutes(benchmark: BenchmarkFixture):

@@ -25,7 +25,35 @@ def find(found: tuple[Table, ...], title: str) -> Table:
 
 def test_every_measurement_has_its_table(records: list[Record]):
     titles = [table.title.partition(":")[0] for table in tables(records)]
-    assert titles == ["Models", "Training and accuracy", "Inference", "Exports", "Not measured"]
+    assert titles == ["PyTorch", "Models", "Training and accuracy", "Inference", "Exports", "Not measured"]
+
+
+def test_one_architecture_stands_in_every_framework_side_by_side_with_what_differs(records: list[Record]):
+    keras = [
+        msgspec.structs.replace(r, cell=msgspec.structs.replace(r.cell, framework="keras-jax"))
+        for r in records
+        if r.cell.framework == "timm"
+    ]
+    found = tables([*records, *keras])
+    assert [table.title.partition(":")[0] for table in found[:3]] == [
+        "Keras",
+        "PyTorch",
+        "MobileNetV3-Small in 3 frameworks",
+    ]
+    assert [row[1] for row in found[2].rows] == ["keras-jax", "timm", "torchvision"]
+    assert "MobileNetV3-Small, keras: batch normalisation gives the newest batch 0.001" in found[2].notes[-1]
+    assert not any("keras:" in note for note in found[0].notes), "one library's rows alone are comparable"
+
+
+def test_an_overview_takes_fp32_and_the_largest_images(records: list[Record]):
+    larger = [
+        msgspec.structs.replace(r, cell=msgspec.structs.replace(r.cell, image_size=224))
+        for r in records
+        if isinstance(r.figures, Inference)
+    ]
+    overview = find(tables([*records, *larger]), "PyTorch")
+    assert {row[overview.columns.index("Inference timed at")] for row in overview.rows} == {"32 × 224 px"}
+    assert {row[overview.columns.index("Training timed at")] for row in overview.rows} == {"32 × 64 px"}
 
 
 def test_tables_do_not_depend_on_the_order_of_the_records(records: list[Record]):

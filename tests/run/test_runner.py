@@ -243,6 +243,23 @@ def test_a_changed_card_or_recipe_is_measured_again(run_bench: RunBench, fake_ma
     assert len(records(tmp_path / "r")) == 3 + 1
 
 
+def test_an_execution_that_a_framework_has_not_is_unsupported(run_bench: RunBench, fake_matrix: Path, tmp_path: Path):
+    arguments = [
+        "run",
+        "--matrix",
+        str(fake_matrix),
+        "--results",
+        "r",
+        "--measurements",
+        "build",
+        "--executions",
+        "xla",
+    ]
+    assert run_bench(*arguments).returncode == 0
+    found = {(record.status, record.reason) for record in records(tmp_path / "r")}
+    assert found == {("unsupported", "fake has no execution xla")}
+
+
 def test_a_missing_framework_is_a_row_with_the_line_to_type(run_bench: RunBench, fake_matrix: Path, tmp_path: Path):
     # An environment with the base installation alone: what bench needs, and no framework.
     bare = tmp_path / "bare"
@@ -252,7 +269,7 @@ def test_a_missing_framework_is_a_row_with_the_line_to_type(run_bench: RunBench,
         source = Path(next(iter(spec))) if spec else Path(str(__import__(name).__file__))
         os.symlink(source, bare / source.name)
     done = subprocess.run(
-        [sys.executable, "-S", "-m", "bench", "run", "--matrix", str(fake_matrix), "--frameworks", "timm,torchvision"],
+        [sys.executable, "-S", "-m", "bench", "run", "--matrix", str(fake_matrix), "--frameworks", "timm,keras-jax"],
         cwd=tmp_path,
         env={"PYTHONPATH": f"{CHECKOUT}:{bare}", "PATH": os.environ["PATH"], "HOME": str(tmp_path)},
         capture_output=True,
@@ -260,5 +277,6 @@ def test_a_missing_framework_is_a_row_with_the_line_to_type(run_bench: RunBench,
     )
     assert done.returncode == 0, done.stderr
     assert "pip install 'imagebench[torch]'" in done.stdout
+    assert "pip install 'imagebench[jax]'" in done.stdout
     assert {record.status for record in records(tmp_path / "results")} == {"unavailable"}
     shutil.rmtree(bare)
