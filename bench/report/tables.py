@@ -91,7 +91,7 @@ def _models(records: Sequence[Record]) -> list[Row]:
             own = precisions[min(timed, key=list(PRECISIONS).index)]
             built = [record for record in precisions["fp32"] if isinstance(record.figures, Build) and record not in own]
             rows.append(Row(own[0].cell, sorted([*own, *built], key=lambda r: (r.cell.id, r.measurement, r.process))))
-    return sorted(rows, key=_order)
+    return sorted(rows, key=lambda row: (row.cell.architecture, row.cell.framework, row.cell.execution))
 
 
 def _with_differences(table: Table) -> Table:
@@ -335,8 +335,8 @@ _MEMORY_NOTE = (
     "Peak memory: on a GPU the allocator's peak, on a CPU the resident peak above what stood before the model."
 )
 _OVERVIEW_NOTE = (
-    "Each figure stands again below, with its precision and its neighbours: these are fp32 where that was measured, of the "
-    "largest images and batch where there are several. Published figures are not measurements of ours."
+    "64 × 40 px: batches of 64 images of 40 px. Each figure stands again below among its neighbours: these are fp32 where "
+    "that was measured, of the largest images and batch where there are several. Published figures are not measurements of ours."
 )
 # By the column that a note is about; one on the whole table has none.
 _MODELS_NOTES = {
