@@ -142,14 +142,14 @@ def test_the_epoch_is_chosen_on_validation_its_weights_are_kept_and_test_is_seen
     trial.logits = logits  # type: ignore[method-assign]
     figures = measure(Context(job, dataset, 2, lambda: trial))
     scores = [epoch.validation_top1 for epoch in figures.epochs]
-    assert figures.best_epoch == scores.index(max(scores)) + 1 < 3
+    assert figures.best_epoch == len(scores) - scores[::-1].index(max(scores)) < 3
     assert seen == [180, 180, 180, 540]
     again = TorchTrial.logits(trial, dataset.validation)
     assert float(np.mean(again.argmax(axis=1) == dataset.validation.labels)) == pytest.approx(max(scores))
 
 
-def test_of_epochs_with_equal_validation_accuracy_the_one_with_the_lowest_loss_is_kept(make_job: MakeJob):
-    """A validation split of 180 images ties often, and the earliest of the ties is the least trained."""
+def test_of_epochs_with_equal_validation_accuracy_the_last_is_kept(make_job: MakeJob):
+    """A validation split of 180 images ties often. The lowest loss chose epoch 5 of 10 with smoothed labels, 2 points lower."""
 
     told: list[bool] = []
 
@@ -163,8 +163,8 @@ def test_of_epochs_with_equal_validation_accuracy_the_one_with_the_lowest_loss_i
     request = Request(cell=job.cell, model=job.model, recipe=job.recipe, classes=10, seed=0, threads=2)
     trial = Scripted(request, "well")
     figures = measure(Context(job, read_dataset("digits", job.cell.image_size), 2, lambda: trial))
-    assert told == [True, True, True, False, False]
-    assert figures.best_epoch == 3
+    assert told == [True, True, True, True, False]
+    assert figures.best_epoch == 4
 
 
 def test_a_loss_that_is_not_finite_is_told_with_its_epoch(make_job: MakeJob, execute_here: Execute):
