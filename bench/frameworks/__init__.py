@@ -38,7 +38,7 @@ class Framework(msgspec.Struct, frozen=True, kw_only=True):
     library: str | None = None
 
 
-_PYTORCH_PRECISIONS = {
+_PRECISIONS = {
     "cpu": ("fp32", "amp-fp16", "amp-bf16", "bf16"),
     "cuda": ("fp32", "tf32", "amp-fp16", "amp-bf16", "bf16"),
 }
@@ -71,10 +71,6 @@ _PYTORCH_ENVIRONMENT = {
     # What was compiled by an earlier job would make this one's compile time that of a look-up.
     "TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1",
 }
-_KERAS_PRECISIONS = {
-    "cpu": ("fp32", "amp-fp16", "amp-bf16", "bf16"),
-    "cuda": ("fp32", "tf32", "amp-fp16", "amp-bf16", "bf16"),
-}
 _KERAS_PRELOAD = ("keras", "sklearn.datasets", "PIL.Image", "sklearn.model_selection", "bench.frameworks.keras")
 
 FRAMEWORKS: dict[str, Framework] = {
@@ -86,7 +82,7 @@ FRAMEWORKS: dict[str, Framework] = {
         install="pip install 'imagebench[torch]'",
         preload=_PYTORCH_PRELOAD,
         environment=_PYTORCH_ENVIRONMENT,
-        precisions=_PYTORCH_PRECISIONS,
+        precisions=_PRECISIONS,
         out_of_memory=_PYTORCH_OUT_OF_MEMORY,
     ),
     "timm": Framework(
@@ -97,7 +93,7 @@ FRAMEWORKS: dict[str, Framework] = {
         install="pip install 'imagebench[torch]'",
         preload=_PYTORCH_PRELOAD,
         environment=_PYTORCH_ENVIRONMENT,
-        precisions=_PYTORCH_PRECISIONS,
+        precisions=_PRECISIONS,
         out_of_memory=_PYTORCH_OUT_OF_MEMORY,
     ),
     "keras-tensorflow": Framework(
@@ -108,7 +104,7 @@ FRAMEWORKS: dict[str, Framework] = {
         install="pip install 'imagebench[tensorflow]'",
         preload=("tensorflow", *_KERAS_PRELOAD, "bench.frameworks.keras_tensorflow"),
         environment={"KERAS_BACKEND": "tensorflow", "OPENBLAS_NUM_THREADS": "1"},
-        precisions=_KERAS_PRECISIONS,
+        precisions=_PRECISIONS,
         out_of_memory=(r"ResourceExhaustedError", r"^tensorflow.*OOM when allocating"),
         executions=("eager", "compiled", "xla"),
         library="keras",
@@ -125,7 +121,7 @@ FRAMEWORKS: dict[str, Framework] = {
             "OPENBLAS_NUM_THREADS": "1",
             "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
         },
-        precisions=_KERAS_PRECISIONS,
+        precisions=_PRECISIONS,
         out_of_memory=(r"RESOURCE_EXHAUSTED",),
         library="keras",
     ),
@@ -137,7 +133,7 @@ FRAMEWORKS: dict[str, Framework] = {
         install="pip install 'imagebench[torch,keras]'",
         preload=_PYTORCH_PRELOAD,
         environment=_PYTORCH_ENVIRONMENT,
-        precisions=_KERAS_PRECISIONS,
+        precisions=_PRECISIONS,
         out_of_memory=_PYTORCH_OUT_OF_MEMORY,
         library="keras",
     ),

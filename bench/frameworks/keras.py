@@ -14,29 +14,16 @@ from keras import ops
 from bench.data.dataset import Split
 from bench.errors import JobError, Unavailable, Unsupported
 from bench.frameworks import keras_fit, keras_network
+from bench.frameworks.keras_steps import Batch, Steps
 from bench.frameworks.pixels import IMAGENET_MEAN, IMAGENET_STD
 from bench.frameworks.trial import Epoch, Floats, Images, Labels, LayerSettings, PeakMemory, Request, Source, once
 
-Batch = tuple[Any, Any]
 catalogue = keras_network.catalogue
 _BACKENDS = {
     "tensorflow": "bench.frameworks.keras_tensorflow",
     "jax": "bench.frameworks.keras_jax",
     "torch": "bench.frameworks.keras_torch",
 }
-
-
-class Steps(Protocol):
-    """Single steps as `Model.fit` and `Model.predict` take them, without bringing the result to the host."""
-
-    def train(self, batch: Batch) -> Any: ...
-
-    def predict(self, images: Any) -> Any: ...
-
-    def settle(self) -> None:
-        """Bring the network's variables up to date with the steps taken."""
-
-    def synchronize(self) -> None: ...
 
 
 class Backend(Protocol):
@@ -210,9 +197,7 @@ def build(request: Request) -> KerasTrial:
     """Build a model of Keras Applications; raise `Unavailable` where its weights cannot be had."""
     backend = cast(Backend, importlib.import_module(_BACKENDS[keras.backend.backend()]))
     backend.prepare(request)
-    random.seed(
-        request.seed
-    )  # Keras draws every seed of its own from there; its set_random_seed would import TensorFlow.
+    random.seed(request.seed)  # Keras draws its own seeds from there; its set_random_seed would import TensorFlow.
     keras.config.set_dtype_policy(keras_network.POLICIES[request.cell.precision])
     held, model = request.cell.weights, request.model
     network = keras_network.build(request, None)

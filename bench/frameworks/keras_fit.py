@@ -9,6 +9,7 @@ from keras import ops
 
 from bench.data.dataset import Split
 from bench.errors import JobError, Unsupported
+from bench.frameworks.keras_steps import STEP_LOSS
 from bench.frameworks.trial import Epoch
 from bench.measure.scores import cross_entropy, top_k
 from bench.plan.recipe import Recipe
@@ -16,7 +17,6 @@ from bench.plan.recipe import Recipe
 if TYPE_CHECKING:
     from bench.frameworks.keras import KerasTrial
 
-STEP_LOSS = "step_loss"
 _FIRST_RATE = 1 / 25
 _LAST_RATE = 1e-4  # Of the first.
 _RISING_SHARE = 0.3
@@ -68,10 +68,8 @@ def compile_for_training(network: keras.Model, recipe: Recipe, execution: str, s
     if recipe.schedule == "onecycle":
         rate = OneCycle(rate, steps) if steps else rate * _FIRST_RATE
     loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=recipe.label_smoothing)
-    optimizer = _optimizer(recipe, rate)
-    optimizer.build(network.trainable_variables)  # Else TensorFlow traces the first step twice, once to make them.
     network.compile(
-        optimizer=optimizer,
+        optimizer=_optimizer(recipe, rate),
         loss=loss,
         metrics=[StepLoss(loss)],
         run_eagerly=execution == "eager",

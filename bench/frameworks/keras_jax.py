@@ -12,11 +12,12 @@ import numpy as np
 
 from bench.data.dataset import Split
 from bench.errors import Unavailable
-from bench.frameworks.keras_fit import STEP_LOSS
-from bench.frameworks.trial import Images, Labels, PeakMemory, Request
+from bench.frameworks.keras_steps import STEP_LOSS, Batch, first_step
+from bench.frameworks.trial import Images, Labels, PeakMemory, Request, refuse_older_gpu
+from bench.records.environment import one_cpu_a_core
 
 if TYPE_CHECKING:
-    from bench.frameworks.keras import Batch, KerasTrial
+    from bench.frameworks.keras import KerasTrial
 
 _COMPILED: list[float] = []
 
@@ -26,13 +27,16 @@ def prepare(request: Request) -> None:
     cell = request.cell
     if cell.device == "cpu":
         jax.config.update("jax_platforms", "cpu")
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: request.threads])
+        os.sched_setaffinity(0, one_cpu_a_core()[: request.threads])
     else:
         try:
             gpus = jax.devices("gpu")
         except RuntimeError:
             raise Unavailable("JAX sees no GPU: pip install 'jax[cuda13]', or measure with --device cpu") from None
-        jax.config.update("jax_default_device", gpus[int(cell.device.partition(":")[2] or 0)])
+        chosen = gpus[int(cell.device.partition(":")[2] or 0)]
+        major, minor = chosen.compute_capability.split(".")
+        refuse_older_gpu(cell.precision, (int(major), int(minor)), chosen.device_kind)
+        jax.config.update("jax_default_device", chosen)
     jax.config.update("jax_default_matmul_precision", "tensorfloat32" if cell.precision == "tf32" else "highest")
     jax.config.update("jax_enable_compilation_cache", False)
     # Until the network is built: each variable's first values are a program of their own, compiled to run once.
@@ -66,15 +70,13 @@ class JaxSteps:
         forward = lambda trained, rest, images: network.stateless_call(trained, rest, images, training=False)[0]  # noqa: E731
         self.forward: Callable[..., Any] = jax.jit(forward) if execution == "compiled" else forward
         self.state: tuple[list[Any], ...] | None = None
-        self.values: tuple[list[Any], ...] | None = (
-            None  # The network's own; walking its layers for them takes a while.
-        )
+        self.values: tuple[list[Any], ...] | None = None  # The network's own: collecting them takes a while.
         self.last: Any = None
 
-    def train(self, batch: "Batch") -> Any:
+    def train(self, batch: Batch) -> Any:
         self.values = None
         if self.network.train_function is None:
-            return self.network.train_on_batch(*batch, return_dict=True)[STEP_LOSS]
+            return first_step(self.network, batch)
         if self.state is None:
             self.state = tuple([variable.value for variable in group] for group in self._groups())
         logs, self.state = self.network.train_function(self.state, iter(((*batch, None),)))
@@ -122,7 +124,7 @@ def put(array: np.ndarray[Any, Any]) -> Any:
     return jax.device_put(array)
 
 
-def batches(trial: "KerasTrial", split: Split, seed: int) -> Iterator["Batch"]:
+def batches(trial: "KerasTrial", split: Split, seed: int) -> Iterator[Batch]:
     """Yield batches read and cropped in threads that stay ahead of the training, normalised on the device."""
     recipe, size = trial.request.recipe, trial.batch_size
     order = np.random.default_rng(seed).permutation(len(split))

@@ -8,11 +8,11 @@ import tensorflow as tf
 
 from bench.data.dataset import Split
 from bench.errors import Unavailable
-from bench.frameworks.keras_fit import STEP_LOSS
-from bench.frameworks.trial import PeakMemory, Request
+from bench.frameworks.keras_steps import FunctionSteps
+from bench.frameworks.trial import PeakMemory, Request, refuse_older_gpu
 
 if TYPE_CHECKING:
-    from bench.frameworks.keras import Batch, KerasTrial
+    from bench.frameworks.keras import KerasTrial
 
 
 def prepare(request: Request) -> None:
@@ -25,6 +25,8 @@ def prepare(request: Request) -> None:
         raise Unavailable("TensorFlow sees no GPU: pip install 'tensorflow[and-cuda]', or measure with --device cpu")
     else:
         chosen = gpus[int(request.cell.device.partition(":")[2] or 0)]
+        details = tf.config.experimental.get_device_details(chosen)
+        refuse_older_gpu(request.cell.precision, details["compute_capability"], details["device_name"])
         tf.config.set_visible_devices([chosen], "GPU")
         tf.config.experimental.set_memory_growth(chosen, True)
     tf.config.experimental.enable_tensor_float_32_execution(request.cell.precision == "tf32")
@@ -37,30 +39,8 @@ def in_force() -> dict[str, str | int | float | bool | None]:
     }
 
 
-class TensorFlowSteps:
-    """The functions that `fit` and `predict` call for each batch; `train_on_batch` would bring the logs to the host."""
-
-    def __init__(self, network: keras.Model) -> None:
-        self.network = network
-
-    def train(self, batch: "Batch") -> Any:
-        if self.network.train_function is None:
-            return self.network.train_on_batch(*batch, return_dict=True)[STEP_LOSS]
-        return self.network.train_function(iter(((*batch, None),)))[STEP_LOSS]
-
-    def predict(self, images: Any) -> Any:
-        self.network.make_predict_function()
-        return self.network.predict_function([(images,)])
-
-    def settle(self) -> None:
-        """TensorFlow's variables are always up to date."""
-
-    def synchronize(self) -> None:
-        tf.test.experimental.sync_devices()
-
-
-def steps(network: keras.Model, execution: str) -> TensorFlowSteps:
-    return TensorFlowSteps(network)
+def steps(network: keras.Model, execution: str) -> FunctionSteps:
+    return FunctionSteps(network, tf.test.experimental.sync_devices)
 
 
 def put(array: np.ndarray[Any, Any]) -> Any:
@@ -68,10 +48,10 @@ def put(array: np.ndarray[Any, Any]) -> Any:
 
 
 def batches(trial: "KerasTrial", split: Split, seed: int) -> Any:
-    """Return a tf.data.Dataset that reads in parallel, shifts and normalises in TensorFlow, and stays ahead of the training."""
+    """Return a tf.data.Dataset that reads in parallel, crops and normalises on the CPU, and stays ahead of the training."""
     size, pixels = trial.batch_size, trial.request.cell.image_size
     eye = np.eye(trial.request.classes, dtype=np.float32)
-    crop = _random_crop(pixels, trial.request.recipe.crop_padding, seed)
+    padding = round(pixels * trial.request.recipe.crop_padding)
 
     def read(chosen: Any) -> Any:
         return split.batch(chosen), eye[split.labels[chosen]]
@@ -80,7 +60,7 @@ def batches(trial: "KerasTrial", split: Split, seed: int) -> Any:
         images, labels = tf.numpy_function(read, [chosen], (tf.uint8, tf.float32), stateful=False)
         images = tf.ensure_shape(images, (size, pixels, pixels, 3))
         labels = tf.ensure_shape(labels, (size, trial.request.classes))
-        return trial.pixels(crop(images)), labels
+        return trial.pixels(_cropped(images, chosen, padding, seed) if padding else images), labels
 
     order = tf.data.Dataset.range(len(split)).shuffle(len(split), seed=seed)
     return (
@@ -90,17 +70,18 @@ def batches(trial: "KerasTrial", split: Split, seed: int) -> Any:
     )
 
 
-def _random_crop(size: int, share: float, seed: int) -> Any:
-    """Return a shift by whole pixels, each as likely as torchvision's RandomCrop with padding has it."""
-    padding = round(size * share)
-    if not padding:
-        return lambda images: images
-    factor = (padding + 0.5) / size
-    with tf.device("/CPU:0"):  # Where tf.data runs it.
-        layer = keras.layers.RandomTranslation(
-            factor, factor, fill_mode="constant", interpolation="nearest", seed=seed, dtype="float32"
-        )
-    return lambda images: layer(images, training=True)
+def _cropped(images: Any, numbers: Any, padding: int, seed: int) -> Any:
+    """Return images shifted at random by up to `padding` pixels each way, black where nothing was.
+
+    Each image's shift hangs on the seed and its number alone: batches are read in parallel, in any order.
+    """
+
+    def crop(image_and_number: Any) -> Any:
+        image, number = image_and_number
+        return tf.image.stateless_random_crop(image, images.shape[1:], seed=tf.stack([tf.cast(seed, tf.int64), number]))
+
+    padded = tf.pad(images, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
+    return tf.map_fn(crop, (padded, numbers), fn_output_signature=tf.TensorSpec(images.shape[1:], tf.uint8))
 
 
 def compile_seconds() -> float | None:

@@ -10,11 +10,11 @@ from torch._dynamo.utils import calculate_time_spent
 
 from bench.data.dataset import Split
 from bench.frameworks import pytorch, pytorch_loader
-from bench.frameworks.keras_fit import STEP_LOSS
+from bench.frameworks.keras_steps import Batch, FunctionSteps
 from bench.frameworks.trial import PeakMemory, Request
 
 if TYPE_CHECKING:
-    from bench.frameworks.keras import Batch, KerasTrial
+    from bench.frameworks.keras import KerasTrial
 
 
 # What `prepare` chose; Keras's scope lasts as long as somebody holds it.
@@ -43,38 +43,19 @@ def in_force() -> dict[str, str | int | float | bool | None]:
     }
 
 
-class TorchSteps:
-    """The functions that `fit` and `predict` call for each batch; `train_on_batch` would bring the logs to the host."""
-
-    def __init__(self, network: keras.Model) -> None:
-        self.network = network
-
-    def train(self, batch: "Batch") -> Any:
-        if self.network.train_function is None:
-            return self.network.train_on_batch(*batch, return_dict=True)[STEP_LOSS]
-        return self.network.train_function(((*batch, None),))[STEP_LOSS]
-
-    def predict(self, images: Any) -> Any:
-        self.network.make_predict_function()
-        return self.network.predict_function([(images,)])
-
-    def settle(self) -> None:
-        """torch's variables are always up to date."""
-
-    def synchronize(self) -> None:
-        if _cuda():
-            torch.cuda.synchronize()
+def steps(network: keras.Model, execution: str) -> FunctionSteps:
+    return FunctionSteps(network, torch.cuda.synchronize if _cuda() else _nothing)
 
 
-def steps(network: keras.Model, execution: str) -> TorchSteps:
-    return TorchSteps(network)
+def _nothing() -> None:
+    """A CPU has no queue: a step has been taken when it returns."""
 
 
 def put(array: np.ndarray[Any, Any]) -> Any:
-    return keras.ops.convert_to_tensor(array)
+    return torch.from_numpy(array).to(_CHOSEN[0], non_blocking=True)
 
 
-def batches(trial: "KerasTrial", split: Split, seed: int) -> Iterator["Batch"]:
+def batches(trial: "KerasTrial", split: Split, seed: int) -> Iterator[Batch]:
     """Yield batches from torch's loader, read and cropped in its workers, normalised on the device."""
     recipe = trial.request.recipe
     for images, labels in pytorch_loader.batches(

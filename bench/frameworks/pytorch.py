@@ -17,7 +17,18 @@ from bench.errors import Unavailable, Unsupported
 from bench.frameworks import pytorch_fit
 from bench.frameworks.pytorch_loader import batches, worker_count
 from bench.frameworks.pytorch_weights import Weights, classifiers, initialise_classifier
-from bench.frameworks.trial import Epoch, Floats, Images, Labels, LayerSettings, PeakMemory, Request, Source, once
+from bench.frameworks.trial import (
+    Epoch,
+    Floats,
+    Images,
+    Labels,
+    LayerSettings,
+    PeakMemory,
+    Request,
+    Source,
+    once,
+    refuse_older_gpu,
+)
 
 Batch = tuple[Tensor, Tensor]
 _AUTOCAST = {"amp-fp16": torch.float16, "amp-bf16": torch.bfloat16}
@@ -209,9 +220,8 @@ def prepare(request: Request) -> None:
     if cell.device.startswith("cuda"):
         if not torch.cuda.is_available():
             raise Unavailable("torch sees no CUDA device; run on another with --device cpu")
-        if cell.precision in ("tf32", "bf16", "amp-bf16") and torch.cuda.get_device_capability(cell.device) < (8, 0):
-            name = torch.cuda.get_device_name(cell.device)
-            raise Unsupported(f"{cell.precision} needs compute capability 8.0 or newer, which {name} has not")
+        name = torch.cuda.get_device_name(cell.device)
+        refuse_older_gpu(cell.precision, torch.cuda.get_device_capability(cell.device), name)
     elif cell.execution == "compiled" and not (os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")):
         raise Unavailable("torch.compile needs a C++ compiler on the CPU: apt-get install g++")
     torch.manual_seed(request.seed)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.data.dataset import Split
+from bench.errors import Unsupported
 from bench.plan.cards import FrameworkModel
 from bench.plan.cell import Cell
 from bench.plan.recipe import Recipe
@@ -58,6 +59,12 @@ class LayerSettings(msgspec.Struct, frozen=True, kw_only=True):
     batch_norm_epsilon: tuple[float, ...]
     batch_norm_momentum: tuple[float, ...]
     dropout: float
+
+
+def refuse_older_gpu(precision: str, capability: tuple[int, int], name: str) -> None:
+    """Raise `Unsupported` for a precision that came with NVIDIA's Ampere (compute capability 8.0) on a GPU before it."""
+    if precision in ("tf32", "bf16", "amp-bf16") and capability < (8, 0):
+        raise Unsupported(f"{precision} needs compute capability 8.0 or newer, which {name} has not")
 
 
 def once(values: Iterable[float]) -> tuple[float, ...]:

@@ -108,13 +108,19 @@ def physical_cores() -> int:
 
     A container's quota of CPU time limits it too: more threads than that would be stopped in turn.
     """
-    siblings = set()
-    allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
-    for cpu in allowed:
-        topology = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
-        siblings.add(_first_line(topology) or str(cpu))
+    cores = len(one_cpu_a_core())
     quota, _, period = (_first_line(Path("/sys/fs/cgroup/cpu.max")) or "max").partition(" ")
-    return min(len(siblings), math.ceil(int(quota) / int(period))) if quota.isdecimal() else len(siblings)
+    return min(cores, math.ceil(int(quota) / int(period))) if quota.isdecimal() else cores
+
+
+def one_cpu_a_core() -> tuple[int, ...]:
+    """Return the first logical CPU of each core that this process may run on, in order."""
+    allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
+    first: dict[str, int] = {}
+    for cpu in sorted(allowed):
+        topology = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
+        first.setdefault(_first_line(topology) or str(cpu), cpu)
+    return tuple(first.values())
 
 
 def read_gpus() -> tuple[tuple[Gpu, ...], str | None, str | None]:

@@ -27,7 +27,7 @@ class Built(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
-    """A trait that differs from the reference or is declared to; it is as it should be when it is both."""
+    """A trait that differs from the reference or is declared to."""
 
     built: Built
     reference: Built
@@ -41,6 +41,11 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def declared(self) -> str | None:
         return self.built.declared.get(self.trait)
+
+    @property
+    def wrong(self) -> bool:
+        """Whether it differs without being declared, or is declared and does not."""
+        return not (self.differs and self.declared)
 
     @property
     def values(self) -> tuple[object, object]:

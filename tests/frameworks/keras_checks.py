@@ -132,6 +132,15 @@ def test_a_step_that_overflows_is_skipped_and_counted(digits: Dataset):
     np.testing.assert_array_equal(before, ops.convert_to_numpy(classifier(one.network).kernel))
 
 
+def test_a_prediction_takes_no_memory_for_an_optimizer(digits: Dataset):
+    one = trial()
+    batch = one.place(digits.training.images[:16], digits.training.labels[:16])
+    one.predict(batch)
+    assert not one.network.optimizer.built
+    one.train_step(batch)
+    assert one.network.optimizer.built
+
+
 def test_logits_are_of_every_image_once_in_order(digits: Dataset):
     one = trial()
     logits = one.logits(digits.validation)

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from bench.records import environment as module
-from bench.records.environment import environment, physical_cores, read_gpus
+from bench.records.environment import environment, one_cpu_a_core, physical_cores, read_gpus
 
 
 def test_it_names_the_machine_and_the_versions_but_no_host_and_no_path():
@@ -30,6 +30,15 @@ def test_physical_cores_are_those_this_process_may_use():
         assert physical_cores() == 1
     finally:
         os.sched_setaffinity(0, allowed)
+
+
+def test_two_threads_of_one_core_are_one(monkeypatch: pytest.MonkeyPatch):
+    pairs = ("0,4", "1,5", "2,6", "3,7")
+    told = {f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list": pairs[cpu % 4] for cpu in range(8)}
+    monkeypatch.setattr(module, "_first_line", lambda file: told.get(str(file)))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {1, 2, 3, 4, 5, 6})
+    assert one_cpu_a_core() == (1, 2, 3, 4)
+    assert physical_cores() == 4
 
 
 def test_a_gpu_that_refuses_a_field_has_none_there(monkeypatch: pytest.MonkeyPatch):

@@ -1,0 +1,209 @@
+"""The columns of the comparison tables: each shows one thing of a row as text."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypeVar
+
+from bench.plan.cards import framework_model, model_card
+from bench.plan.cell import Cell
+from bench.records.record import Accuracy, Build, Export, Inference, Memory, MemoryPeak, Record, Training
+from bench.report.format import NOTHING, mebibytes, milliseconds, number, percent, rate, top1
+
+T = TypeVar("T")
+
+
+class Row(NamedTuple):
+    """What stands behind one row: a cell with its records."""
+
+    cell: Cell
+    records: list[Record]
+
+    def figures(self, kind: type[T]) -> list[T]:
+        """Return the figures of one kind, one a process."""
+        return [record.figures for record in self.records if isinstance(record.figures, kind)]
+
+    @property
+    def batch_size(self) -> int:
+        return next(record.batch_size for record in self.records if record.figures and record.batch_size)
+
+
+Columns = dict[str, Callable[[Row], str]]
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
+
+
+def _peak(peaks: Sequence[MemoryPeak]) -> str:
+    return mebibytes(max((peak.allocated_bytes or peak.resident_bytes for peak in peaks), default=None))
+
+
+def _batch(row: Row) -> str:
+    return f"{row.batch_size} (auto)" if row.cell.batch_size == "auto" else str(row.batch_size)
+
+
+def _published(row: Row) -> str:
+    card = model_card(row.cell.architecture)
+    own = framework_model(row.cell.architecture, row.cell.framework)
+    note = f"; {own.note}" if own is not None and own.note else ""
+    return (card.published.source if card.published else NOTHING) + note
+
+
+def _published_number(row: Row, field: str, scale: float) -> str:
+    published = model_card(row.cell.architecture).published
+    return NOTHING if published is None else number(getattr(published, field) * scale, 2)
+
+
+def _top1(row: Row) -> str:
+    accuracies = row.figures(Accuracy)
+    return top1([a.test_top1 for a in accuracies], accuracies[0].test_images) if accuracies else NOTHING
+
+
+def _part(row: Row, kind: type) -> Row:
+    """Return what was measured of a model in one cell: that of a kind's figures with the largest images and then batch."""
+    cells = [record.cell for record in row.records if isinstance(record.figures, kind)]
+    if not cells:
+        return Row(row.cell, [])
+    cell = max(cells, key=lambda cell: (cell.image_size, str(cell.batch_size).zfill(6), cell.id))
+    return Row(cell, [record for record in row.records if record.cell == cell])
+
+
+def _shape(row: Row) -> str:
+    return f"{row.batch_size} × {row.cell.image_size} px"
+
+
+def _in_part(kind: type, show: Callable[[Row], str]) -> Callable[[Row], str]:
+    """Return a column that shows, of all that was measured of a model, the cell with figures of one kind."""
+
+    def column(row: Row) -> str:
+        part = _part(row, kind)
+        return show(part) if part.records else NOTHING
+
+    return column
+
+
+def _count(row: Row, kind: type[T]) -> str:
+    return str(len(row.figures(kind)) or NOTHING)
+
+
+def _first(row: Row, kind: type[T]) -> T:
+    return row.figures(kind)[0]
+
+
+def _latency(share: float) -> Callable[[Row], str]:
+    """Return a column of a percentile over the requests of all processes."""
+    return lambda row: milliseconds([s for i in row.figures(Inference) for s in i.latency_seconds], share)
+
+
+def _export_latency(share: float) -> Callable[[Row], str]:
+    return lambda row: milliseconds(_first(row, Export).latency_seconds, share)
+
+
+MODEL: Columns = {
+    "Architecture": lambda row: model_card(row.cell.architecture).title,
+    "Framework": lambda row: row.cell.framework,
+}
+_AXES: Columns = MODEL | {
+    "Precision": lambda row: row.cell.precision,
+    "Execution": lambda row: row.cell.execution,
+    "Batch": _batch,
+    "Image px": lambda row: str(row.cell.image_size),
+}
+MODELS: Columns = MODEL | {
+    "Image px": lambda row: str(row.cell.image_size),
+    "Parameters, M": lambda row: number(_first(row, Build).parameters / 1e6, 2),
+    "GFLOPs an image": lambda row: number((_first(row, Build).flops_per_image or 0) / 1e9 or None, 3),
+    "Published parameters, M": lambda row: _published_number(row, "parameters", 1e-6),
+    "Published top-1, %": lambda row: _published_number(row, "top1_percent", 1),
+    "Published by": _published,
+}
+TRAINING: Columns = _AXES | {
+    "Top-1 on test, %": _top1,
+    "s an epoch": lambda row: rate([a.epochs[-1].elapsed_seconds / len(a.epochs) for a in row.figures(Accuracy)]),
+    "s to best epoch": lambda row: rate([a.epochs[a.best_epoch - 1].elapsed_seconds for a in row.figures(Accuracy)]),
+    "Training img/s": lambda row: rate([t.resident.images_per_second(row.batch_size) for t in row.figures(Training)]),
+    "from the loader": lambda row: rate(
+        [t.loader.steps * row.batch_size / t.loader.total_seconds for t in row.figures(Training)]
+    ),
+    "Data wait": lambda row: percent(
+        _mean([t.loader.wait_seconds / t.loader.total_seconds for t in row.figures(Training)])
+    ),
+    "First step, s": lambda row: number(_mean([t.first_step_seconds for t in row.figures(Training)]), 2),
+    "Compile, s": lambda row: number(_mean([t.compile_seconds for t in row.figures(Training)])),
+    "Processes": lambda row: _count(row, Training),
+    "Seeds": lambda row: _count(row, Accuracy),
+    "Peak memory, MiB": lambda row: _peak([m.training for m in row.figures(Memory)]),
+}
+INFERENCE: Columns = _AXES | {
+    "img/s": lambda row: rate([i.resident.images_per_second(row.batch_size) for i in row.figures(Inference)]),
+    "p50, ms": _latency(0.5),
+    "p90, ms": _latency(0.9),
+    "p99, ms": _latency(0.99),
+    "First batch, s": lambda row: number(_mean([i.first_batch_seconds for i in row.figures(Inference)]), 2),
+    "Compile, s": lambda row: number(_mean([i.compile_seconds for i in row.figures(Inference)])),
+    "Processes": lambda row: _count(row, Inference),
+    "Peak memory, MiB": lambda row: _peak([m.inference for m in row.figures(Memory)]),
+}
+OVERVIEW: Columns = MODEL | {
+    "Precision": lambda row: row.cell.precision,
+    "Execution": lambda row: row.cell.execution,
+    "Parameters, M": _in_part(Build, MODELS["Parameters, M"]),
+    "Published top-1, %": MODELS["Published top-1, %"],
+    "Top-1 on test, %": _in_part(Accuracy, TRAINING["Top-1 on test, %"]),
+    "Trained for it at": _in_part(Accuracy, _shape),
+    "Training timed at": _in_part(Training, _shape),
+    "Training img/s": _in_part(Training, TRAINING["Training img/s"]),
+    "Peak memory, MiB": _in_part(Training, TRAINING["Peak memory, MiB"]),
+    "Inference timed at": _in_part(Inference, _shape),
+    "Inference img/s": _in_part(Inference, INFERENCE["img/s"]),
+    "p50, ms": _in_part(Inference, INFERENCE["p50, ms"]),
+    "Best for": lambda row: model_card(row.cell.architecture).best_for or NOTHING,
+}
+EXPORTS: Columns = MODEL | {
+    "Format": lambda row: row.records[0].measurement.partition(":")[2],
+    "Made by; run by": lambda row: (
+        f"{_first(row, Export).method}; {_first(row, Export).runtime}, {_first(row, Export).threads} threads"
+    ),
+    "Image px": lambda row: str(row.cell.image_size),
+    "Export, s": lambda row: number(_first(row, Export).export_seconds),
+    "MiB": lambda row: number(_first(row, Export).artifact_bytes / 2**20),
+    "Load, ms": lambda row: milliseconds([_first(row, Export).load_seconds], 0.5),
+    "First, ms": lambda row: milliseconds([_first(row, Export).first_inference_seconds], 0.5),
+    "p50, ms": _export_latency(0.5),
+    "p90, ms": _export_latency(0.9),
+    "p99, ms": _export_latency(0.99),
+    "Largest error": lambda row: f"{_first(row, Export).maximum_relative_error:.0e}",
+    "Equal top-1": lambda row: percent(_first(row, Export).top1_agreement),
+}
+_RATE_NOTE = (
+    "Rates: median over processes; in brackets their whole range below six processes, from six on the 95 % interval of the "
+    "median (order statistics)."
+)
+_MEMORY_NOTE = (
+    "Peak memory: on a GPU the allocator's peak, on a CPU the resident peak above what stood before the model."
+)
+# By the column that a note is about; one on the whole table has none.
+MODELS_NOTES = {
+    "": "Parameters as built, with a classifier for the data set's classes; published parameters with 1,000. FLOPs count two a "
+    "multiply-accumulate, one forward pass. Published figures are not measurements of ours.",
+}
+OVERVIEW_NOTES = {
+    "": "64 × 40 px: batches of 64 images of 40 px. Each figure stands again below among its neighbours: these are fp32 where "
+    "that was measured, of the largest images and batch where there are several. Published figures are not measurements of ours.",
+}
+TRAINING_NOTES = {
+    "Training img/s": _RATE_NOTE,
+    "Top-1 on test, %": "Top-1: one process a seed, their mean; in brackets Wilson's 95 % interval for a test split of this "
+    "size, which says nothing of other seeds. The epoch was chosen on validation.",
+    "Peak memory, MiB": _MEMORY_NOTE,
+}
+INFERENCE_NOTES = {
+    "img/s": _RATE_NOTE,
+    "p50, ms": "Latency is of single images, over the requests of all processes. 'too few': a percentile needs 64 samples at "
+    "p90 and 662 at p99 (MLPerf LoadGen's rule).",
+    "Peak memory, MiB": _MEMORY_NOTE,
+}
+EXPORTS_NOTES = {
+    "": "One process each. The largest error is over all logits of the compared images, as a share of the largest logit; an "
+    "artifact above the tolerance has no row here but one below.",
+}
