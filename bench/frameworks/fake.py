@@ -98,7 +98,13 @@ class FakeTrial:
         return 2 * self.weights.size
 
     def settings(self) -> LayerSettings:
-        return LayerSettings(outputs=self.request.classes, batch_norm_epsilon=(), batch_norm_momentum=(), dropout=0.0)
+        return LayerSettings(
+            outputs=self.request.classes,
+            batch_norm_epsilon=(),
+            batch_norm_momentum=(),
+            dropout=0.0,
+            published_pixels=(),
+        )
 
     def place(self, images: Images, labels: Labels) -> Batch:
         return self.normalise(images), labels

@@ -15,8 +15,9 @@ from bench.data.dataset import Split
 from bench.errors import JobError, Unavailable, Unsupported
 from bench.frameworks import keras_fit, keras_network
 from bench.frameworks.keras_steps import Batch, Steps
-from bench.frameworks.pixels import IMAGENET_MEAN, IMAGENET_STD
+from bench.frameworks.pixels import IMAGENET, black_and_white
 from bench.frameworks.trial import Epoch, Floats, Images, Labels, LayerSettings, PeakMemory, Request, Source, once
+from bench.plan.cards import Pixels
 
 catalogue = keras_network.catalogue
 _BACKENDS = {
@@ -93,11 +94,13 @@ class KerasTrial:
         layers = list(keras_network.leaves(self.network))
         norms: list[Any] = [layer for layer in layers if isinstance(layer, keras.layers.BatchNormalization)]
         rates = [getattr(layer, name, None) for layer in layers for name in ("rate", "drop_path_rate")]
+        published = self.request.model.pixels
         return LayerSettings(
             outputs=self.network.output_shape[-1],
             batch_norm_epsilon=once(norm.epsilon for norm in norms),
             batch_norm_momentum=once(1 - norm.momentum for norm in norms),
             dropout=max((rate for rate in rates if isinstance(rate, float)), default=0.0),
+            published_pixels=black_and_white(published) if published else (),
         )
 
     def place(self, images: Images, labels: Labels) -> Batch:
@@ -179,12 +182,15 @@ class KerasTrial:
 
 
 class Normalisation:
-    """From uint8 pixels in [n, height, width, 3], red first, to the float32 that a network takes; on any backend."""
+    """From uint8 pixels in [n, height, width, 3], red first, to the float32 that a network takes; on any backend.
 
-    def __init__(self, mean: tuple[float, ...], std: tuple[float, ...], *, blue_first: bool = False) -> None:
-        self.mean = np.array(mean, np.float32)
-        self.std = np.array(std, np.float32)
-        self.blue_first = blue_first
+    `scale` is what the network itself divides by.
+    """
+
+    def __init__(self, pixels: Pixels, scale: float = 1.0) -> None:
+        self.mean = np.array(pixels.mean, np.float32)
+        self.std = np.array(pixels.std, np.float32) / np.float32(scale)
+        self.blue_first = pixels.order == "bgr"
 
     def __call__(self, images: Any) -> Any:
         pixels = ops.cast(images, "float32")
@@ -201,24 +207,17 @@ def build(request: Request) -> KerasTrial:
     keras.config.set_dtype_policy(keras_network.POLICIES[request.cell.precision])
     held, model = request.cell.weights, request.model
     network = keras_network.build(request, None)
-    new_classifier, pixels = True, _imagenet(model.input_scale)
+    new_classifier, pixels = True, Normalisation(IMAGENET, model.input_scale)
     if held == "pretrained":
         new_classifier = bool(keras_network.copy_weights(_pretrained(request), network))
-        published = model.pixels
-        assert published is not None, "a card that names Keras weights says what pixels they were trained on"
-        pixels = Normalisation(published.mean, published.std, blue_first=published.order == "bgr")
+        assert model.pixels is not None, "a card that names Keras weights says what pixels they were trained on"
+        pixels = Normalisation(model.pixels)
     elif held != "random":
         _load(network, Path(held))
         new_classifier = False
     if new_classifier and request.recipe.classifier_init_std is not None:
         keras_network.initialise_classifier(network, request.recipe.classifier_init_std)
     return KerasTrial(network, request, backend, Path(held).name, pixels)
-
-
-def _imagenet(scale: float) -> Normalisation:
-    """Return the normalisation every library's untrained model gets, times what the network itself divides by."""
-    mean, std = np.array(IMAGENET_MEAN) * 255, np.array(IMAGENET_STD) * 255 / scale
-    return Normalisation(tuple(mean), tuple(std))
 
 
 def _pretrained(request: Request) -> keras.Model:

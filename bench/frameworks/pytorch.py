@@ -15,6 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from bench.data.dataset import Split
 from bench.errors import Unavailable, Unsupported
 from bench.frameworks import pytorch_fit
+from bench.frameworks.pixels import black_and_white
 from bench.frameworks.pytorch_loader import batches, worker_count
 from bench.frameworks.pytorch_weights import Weights, classifiers, initialise_classifier
 from bench.frameworks.trial import (
@@ -29,15 +30,19 @@ from bench.frameworks.trial import (
     once,
     refuse_older_gpu,
 )
+from bench.plan.cards import Pixels
 
 Batch = tuple[Tensor, Tensor]
 _AUTOCAST = {"amp-fp16": torch.float16, "amp-bf16": torch.bfloat16}
 
 
 class TorchTrial:
-    """A torch module at one precision on one device, with its optimizer."""
+    """A torch module at one precision on one device, with its optimizer.
 
-    def __init__(self, module: nn.Module, request: Request, weights: Weights) -> None:
+    `published` is the normalisation of the weights that its card names, whatever weights it holds.
+    """
+
+    def __init__(self, module: nn.Module, request: Request, weights: Weights, published: Pixels | None) -> None:
         cell, recipe = request.cell, request.recipe
         self.request = request
         self.device = torch.device(cell.device)
@@ -54,9 +59,10 @@ class TorchTrial:
         self.optimizer = pytorch_fit.optimizer(self.module, recipe)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=cell.precision == "amp-fp16")
         self.skipped = torch.zeros((), device=self.device)
-        self.mean = torch.tensor(weights.mean, device=self.device).view(1, 3, 1, 1) * 255
-        self.std = torch.tensor(weights.std, device=self.device).view(1, 3, 1, 1) * 255
+        self.mean = torch.tensor(weights.pixels.mean, device=self.device).view(1, 3, 1, 1)
+        self.std = torch.tensor(weights.pixels.std, device=self.device).view(1, 3, 1, 1)
         self.weights = weights
+        self.published = published
 
     def in_force(self) -> dict[str, str | int | float | bool | None]:
         return {
@@ -101,6 +107,7 @@ class TorchTrial:
             batch_norm_epsilon=once(norm.eps for norm in norms),
             batch_norm_momentum=once(norm.momentum for norm in norms if norm.momentum is not None),
             dropout=max((rate for rate in rates if isinstance(rate, float)), default=0.0),
+            published_pixels=black_and_white(self.published) if self.published else (),
         )
 
     def place(self, images: Images, labels: Labels) -> Batch:

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from bench.errors import JobError, Unavailable, Unsupported
-from bench.frameworks.pixels import IMAGENET_MEAN, IMAGENET_STD
+from bench.frameworks.pixels import IMAGENET
+from bench.plan.cards import Pixels
 
 _WRAPPERS = ("state_dict", "model", "model_state_dict")
 
@@ -17,15 +18,13 @@ _WRAPPERS = ("state_dict", "model", "model_state_dict")
 class Weights(msgspec.Struct, frozen=True, kw_only=True):
     """The weights a module holds, which tensors of theirs were left out, and the normalisation they expect.
 
-    `new_classifier` says that the classifier is not among them and still has its first, random values. `mean` and `std`
-    are per channel, of pixels in [0, 1]; without weights, ImageNet's, so that all models see the same.
+    `new_classifier` says that the classifier is not among them and still has its first, random values.
     """
 
     name: str
     new_classifier: bool
     left_out: str = ""
-    mean: tuple[float, ...] = IMAGENET_MEAN
-    std: tuple[float, ...] = IMAGENET_STD
+    pixels: Pixels = IMAGENET
 
 
 def classifiers(module: nn.Module) -> dict[str, nn.Linear | nn.Conv2d]:

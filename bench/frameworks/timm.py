@@ -7,9 +7,11 @@ import timm
 from torch import nn
 
 from bench.errors import Unsupported
+from bench.frameworks.pixels import of_unit
 from bench.frameworks.pytorch import TorchTrial, prepare
 from bench.frameworks.pytorch_weights import Weights, load_checkpoint, offline
 from bench.frameworks.trial import Request
+from bench.plan.cards import FrameworkModel, Pixels
 
 
 def catalogue() -> list[str]:
@@ -20,24 +22,34 @@ def catalogue() -> list[str]:
 def build(request: Request) -> TorchTrial:
     """Build a timm model by name; raise `Unavailable` where its weights cannot be had."""
     prepare(request)
+    module, weights = _with_weights(request)
+    published = timm.get_pretrained_cfg(_published_name(request.model), allow_unregistered=True)
+    return TorchTrial(module, request, weights, of_unit(published.mean, published.std) if published else None)
+
+
+def _published_name(model: FrameworkModel) -> str:
+    return f"{model.model}.{model.weights}" if model.weights else model.model
+
+
+def _with_weights(request: Request) -> tuple[nn.Module, Weights]:
     model, weights = request.model, request.cell.weights
     if weights == "pretrained":
-        name = f"{model.model}.{model.weights}" if model.weights else model.model
+        name = _published_name(model)
         module = _pretrained(request, name)
         published: Any = module.pretrained_cfg
-        return _trial(module, request, name, new_classifier=published["num_classes"] != request.classes)
+        new_classifier = published["num_classes"] != request.classes
+        return module, Weights(name=name, new_classifier=new_classifier, pixels=_pixels(module))
     module = _create(request, model.model, pretrained=False)
     if weights == "random":
-        return TorchTrial(module, request, Weights(name="random", new_classifier=True))
+        return module, Weights(name="random", new_classifier=True)
     left_out = load_checkpoint(module, Path(weights))
-    return _trial(module, request, Path(weights).name, new_classifier=bool(left_out), left_out=left_out)
+    name = Path(weights).name
+    return module, Weights(name=name, new_classifier=bool(left_out), left_out=left_out, pixels=_pixels(module))
 
 
-def _trial(module: nn.Module, request: Request, name: str, *, new_classifier: bool, left_out: str = "") -> TorchTrial:
-    pixels: Any = module.pretrained_cfg
-    mean, std = tuple(pixels["mean"]), tuple(pixels["std"])
-    held = Weights(name=name, new_classifier=new_classifier, left_out=left_out, mean=mean, std=std)
-    return TorchTrial(module, request, held)
+def _pixels(module: nn.Module) -> Pixels:
+    published: Any = module.pretrained_cfg
+    return of_unit(published["mean"], published["std"])
 
 
 def _create(request: Request, name: str, *, pretrained: bool) -> nn.Module:

@@ -53,12 +53,14 @@ class LayerSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     Of its batch normalisations every epsilon, and every weight of the newest batch in the running statistics, once and
     sorted. `dropout`: the largest rate at which a layer drops values or, as stochastic depth, whole paths; 0 without any.
+    `published_pixels`: what black and white become before the weights that the card names, three channels each.
     """
 
     outputs: int
     batch_norm_epsilon: tuple[float, ...]
     batch_norm_momentum: tuple[float, ...]
     dropout: float
+    published_pixels: tuple[float, ...]
 
 
 def refuse_older_gpu(precision: str, capability: tuple[int, int], name: str) -> None:

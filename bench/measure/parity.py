@@ -19,6 +19,7 @@ def measure(context: Context) -> Traits:
         flops=trial.flops(),
         outputs=settings.outputs,
         pixels=tuple(round(float(value), 3) for image in pixels for value in image[0, 0]),
+        published_pixels=settings.published_pixels,
         batch_norm_epsilon=settings.batch_norm_epsilon,
         batch_norm_momentum=settings.batch_norm_momentum,
         dropout=settings.dropout,

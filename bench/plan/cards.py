@@ -12,13 +12,16 @@ from bench.plan.files import cards_folder, file_hash, folder_hash, names, read_t
 
 
 class Published(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Figures from elsewhere, with where they stand. Top-1 and top-5 are percent on ImageNet-1k's validation set."""
+    """Figures from elsewhere, with where they stand; None is not published.
+
+    Top-1 and top-5 are percent on ImageNet-1k's validation set.
+    """
 
     source: str
     parameters: int
-    multiply_accumulates: int
+    multiply_accumulates: int | None = None
     top1_percent: float
-    top5_percent: float
+    top5_percent: float | None = None
 
 
 class Pixels(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -37,6 +40,7 @@ class FrameworkModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     `differences` says, trait by trait, in what it is not the network of the first framework, and why; `bench doctor
     --parity` holds every other trait to be the same. `pixels` is what the pretrained weights expect where the library does
     not say it itself, and `input_scale` what the network divides its input by before its first layer.
+    `published` is what the library publishes of weights of its own, where they are not those the card's figures are of.
     """
 
     model: str
@@ -47,6 +51,7 @@ class FrameworkModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     differences: dict[str, str] = {}
     pixels: Pixels | None = None
     input_scale: float = 1.0
+    published: Published | None = None
 
 
 class ModelCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -92,6 +97,12 @@ def model_card(name: str) -> ModelCard:
 def framework_model(architecture: str, framework: str) -> FrameworkModel | None:
     """Return how a framework calls an architecture, or None where its card says nothing of the framework."""
     return model_card(architecture).frameworks.get(library(framework))
+
+
+def published(architecture: str, framework: str) -> Published | None:
+    """Return what is published of an architecture: by the library itself where its section says so, else as its card has it."""
+    own = framework_model(architecture, framework)
+    return (own and own.published) or model_card(architecture).published
 
 
 def model_names() -> tuple[str, ...]:

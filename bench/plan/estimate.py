@@ -42,7 +42,7 @@ def estimate_seconds(job: Job) -> float:
 def _forward_seconds(job: Job) -> float:
     """Return the assumed seconds of one image's forward pass, at least half a millisecond of overhead."""
     card = model_card(job.cell.architecture)
-    published = card.published.multiply_accumulates if card.published else _MULTIPLY_ACCUMULATES
+    published = (card.published and card.published.multiply_accumulates) or _MULTIPLY_ACCUMULATES
     flops = 2 * published * (job.cell.image_size / card.image_size) ** 2
     return max(5e-4, flops / _FLOPS_PER_SECOND[job.cell.device.partition(":")[0]])
 

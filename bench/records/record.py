@@ -128,7 +128,8 @@ class BatchSize(
 class Traits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="traits", tag_field="kind"):
     """What two libraries' versions of one architecture can differ in.
 
-    `outputs` counts the logits. `pixels`: what black and white become before the network, three channels each. Then the
+    `outputs` counts the logits. `pixels`: what black and white become before the untrained network, three channels each, and
+    `published_pixels` before one with the weights that its card names. Then the
     settings of its layers: batch normalisation's epsilons and the weights it gives the newest batch, once each, and the
     largest rate of dropout or stochastic depth.
     """
@@ -137,6 +138,7 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     flops: int | None
     outputs: int
     pixels: tuple[float, ...]
+    published_pixels: tuple[float, ...]
     batch_norm_epsilon: tuple[float, ...]
     batch_norm_momentum: tuple[float, ...]
     dropout: float

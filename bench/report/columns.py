@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeVar
 
-from bench.plan.cards import framework_model, model_card
+from bench.plan.cards import framework_model, model_card, published
 from bench.plan.cell import Cell
 from bench.records.record import Accuracy, Build, Export, Inference, Memory, MemoryPeak, Record, Training
 from bench.report.format import NOTHING, mebibytes, milliseconds, number, percent, rate, top1
@@ -43,15 +43,15 @@ def _batch(row: Row) -> str:
 
 
 def _published(row: Row) -> str:
-    card = model_card(row.cell.architecture)
     own = framework_model(row.cell.architecture, row.cell.framework)
     note = f"; {own.note}" if own is not None and own.note else ""
-    return (card.published.source if card.published else NOTHING) + note
+    there = published(row.cell.architecture, row.cell.framework)
+    return (there.source if there else NOTHING) + note
 
 
 def _published_number(row: Row, field: str, scale: float) -> str:
-    published = model_card(row.cell.architecture).published
-    return NOTHING if published is None else number(getattr(published, field) * scale, 2)
+    there = published(row.cell.architecture, row.cell.framework)
+    return NOTHING if there is None else number(getattr(there, field) * scale, 2)
 
 
 def _top1(row: Row) -> str:

@@ -12,6 +12,7 @@ _TRAITS = {
     "flops": "FLOPs an image",
     "outputs": "Outputs",
     "pixels": "Black, white become",
+    "published_pixels": "… before published weights",
     "batch_norm_epsilon": "BN epsilon",
     "batch_norm_momentum": "BN newest weight",
     "dropout": "Dropout",
@@ -59,6 +60,6 @@ def _value(value: object) -> str:
 
 _NOTE = (
     "As built for 10 classes. Black, white become: pixels of 0 and of 255, red, green, blue, as the untrained network gets "
-    "them. Dropout: the largest rate, stochastic depth included. The batch normalisation's newest weight is the library's "
-    "own; a recipe may set another."
+    "them, and as one with the weights on the card does. Dropout: the largest rate, stochastic depth included. The batch "
+    "normalisation's newest weight is the library's own; a recipe may set another."
 )

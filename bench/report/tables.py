@@ -96,7 +96,11 @@ def _with_differences(table: Table) -> Table:
         card = model_card(name)
         libraries = shown[card.title]
         for own in sorted(libraries & card.frameworks.keys()) if len(libraries) > 1 else ():
-            said = "; ".join(card.frameworks[own].differences.values())
+            said = "; ".join(
+                reason
+                for trait, reason in card.frameworks[own].differences.items()
+                if trait != "published_pixels" or "pretrained" in table.title
+            )
             notes += [f"{card.title}, {own}: {said}."] if said else []
     if not notes:
         return table

@@ -22,7 +22,7 @@ from bench.frameworks.keras import KerasTrial, Normalisation, build
 from bench.frameworks.keras_fit import OneCycle
 from bench.frameworks.keras_network import classifier, copy_weights, leaves
 from bench.frameworks.trial import Epoch, Request
-from bench.plan.cards import FrameworkModel, framework_model
+from bench.plan.cards import FrameworkModel, Pixels, framework_model
 from bench.plan.recipe import recipe
 
 FRAMEWORK = f"keras-{os.environ['KERAS_BACKEND']}"
@@ -286,7 +286,8 @@ def test_published_efficientnet_answers_as_keras_has_it(
 
 
 def test_blue_first_turns_the_channels_round():
-    pixels = Normalisation((1.0, 2.0, 3.0), (1.0, 1.0, 1.0), blue_first=True)(np.array([[[[10, 20, 30]]]], np.uint8))
+    normalise = Normalisation(Pixels(mean=(1.0, 2.0, 3.0), std=(1.0, 1.0, 1.0), order="bgr"))
+    pixels = normalise(np.array([[[[10, 20, 30]]]], np.uint8))
     assert ops.convert_to_numpy(pixels).ravel().tolist() == [29, 18, 7]
 
 

@@ -1,5 +1,7 @@
 """Cards hold facts that can be checked against the library that ships the weights."""
 
+import re
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -7,7 +9,7 @@ import timm
 import torchvision
 
 from bench.errors import UsageError
-from bench.plan.cards import ModelCard, dataset_card, dataset_names, model_card, model_names
+from bench.plan.cards import ModelCard, dataset_card, dataset_names, model_card, model_names, published
 from bench.plan.files import read_toml
 
 
@@ -47,3 +49,15 @@ def test_a_mistake_in_a_card_names_the_file_and_the_key(tmp_path: Path, old: str
         read_toml(file, ModelCard)
     assert str(file) in str(raised.value)
     assert said in str(raised.value)
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v3_large", "mobilenet_v3_small"])
+def test_keras_figures_are_those_of_keras_itself(name: str):
+    """Of these two Keras says itself what its weights reach; the others' figures stand on its site alone."""
+    there, size = published(name, "keras-tensorflow"), name.removeprefix("mobilenet_v3_")
+    (package,) = find_spec("keras").submodule_search_locations  # Importing it here would bring TensorFlow beside torch.
+    said = (Path(package) / "src/applications/mobilenet_v3.py").read_text()
+    (row,) = re.findall(rf"mobilenet_v3_{size}_1\.0_224 *\| *\d+ *\| *([\d.]+) *\| *([\d.]+)", said)
+    assert there is not None
+    assert (there.parameters / 1e6, there.top1_percent) == tuple(map(float, row))
+    assert published(name, "timm") == model_card(name).published

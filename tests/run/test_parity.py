@@ -14,6 +14,7 @@ TRAITS = Traits(
     flops=8_200_000_000,
     outputs=1000,
     pixels=(-2.1, -2.0, -1.8, 2.2, 2.4, 2.6),
+    published_pixels=(-2.1, -2.0, -1.8, 2.2, 2.4, 2.6),
     batch_norm_epsilon=(1e-5,),
     batch_norm_momentum=(0.1,),
     dropout=0.0,
