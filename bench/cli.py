@@ -142,6 +142,56 @@ def report(
     print(f"{readme}: {'rewritten' if write(readme, records) else 'unchanged'}")
 
 
+@app.command()
+def compare(
+    a: Annotated[
+        str, typer.Argument(metavar="A", help="results, or a part of them: PATH:precision=fp32,execution=eager")
+    ],
+    b: Annotated[str, typer.Argument(metavar="B", help="the same")],
+    margin: Annotated[float, typer.Option(help="the smallest difference that counts, as a share")] = 0.05,
+    allow_different: Annotated[
+        bool, typer.Option("--allow-different", help="compare although protocol or software differ")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+    fail_on: Annotated[str | None, typer.Option(metavar="slower", help="exit 1 when a row is SLOWER")] = None,
+) -> None:
+    """Say row by row whether B is faster than A, slower, the same, or that the evidence does not tell."""
+    from bench.records.store import latest, read
+    from bench.report import compare as comparing
+    from bench.report.table import show
+
+    if fail_on not in (None, "slower"):
+        raise unknown("--fail-on", str(fail_on), ("slower",))
+    first, second = (comparing.side(text, latest(read(Path(text.partition(":")[0])))) for text in (a, b))
+    found = comparing.compare(first, second, margin)
+    if found.differences and not allow_different:
+        listed = "\n  ".join(found.differences)
+        raise UsageError(f"A and B are unlike; --allow-different compares them all the same:\n  {listed}")
+    if as_json:
+        print(comparing.as_json(found))
+    else:
+        show(comparing.table(found))
+    sys.exit(1 if fail_on and comparing.slower(found) else 0)
+
+
+@app.command()
+def lint(
+    results: Annotated[Path, typer.Argument(help="a folder of results, or one file")] = Path("results"),
+) -> None:
+    """Look for what cannot be, or cannot be believed, in results; exit 1 where something is found."""
+    from bench.records.store import latest, read
+    from bench.report.lint import lint as findings
+    from bench.report.lint import table
+    from bench.report.table import show
+
+    records = latest(read(results))
+    found = findings(records)
+    if found:
+        show(table(found))
+    print(f"{len(records)} records, {len(found)} findings")
+    sys.exit(1 if found else 0)
+
+
 @app.command("list")
 def list_(
     kind: Annotated[str, typer.Argument(metavar="KIND", help="models, datasets, frameworks, precisions or matrices")],

@@ -1,0 +1,123 @@
+"""Lints: what in a results file cannot be, or cannot be believed. Each catches a mistake that a published table has made."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from statistics import fmean
+
+import msgspec
+
+from bench.measure.statistics import percentile
+from bench.measure.timing import Blocks
+from bench.plan.cards import dataset_card, dataset_names
+from bench.plan.cell import Cell
+from bench.records.record import Accuracy, Export, Inference, Record, Training
+from bench.report.table import Table
+
+# A model that answers no better than this many times chance has not learned; its throughput is of no use.
+_LEARNED = 2.0
+_WALL_SLACK = 1.001
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """What a lint found in one record, or in the records of one cell."""
+
+    lint: str
+    cell: str
+    measurement: str
+    process: int
+    said: str
+
+
+def lint(records: Sequence[Record]) -> tuple[Finding, ...]:
+    """Return every finding of every lint, in the order of the file."""
+    found = [
+        _finding(name, record, said) for record in records for name, check in _LINTS.items() for said in check(record)
+    ]
+    return (*found, *_void(records))
+
+
+def table(findings: Sequence[Finding]) -> Table:
+    """Return the findings as a table."""
+    rows = tuple((f.lint, f.cell, f.measurement, str(f.process), f.said) for f in findings)
+    columns = ("Lint", "Cell", "Measurement", "Process", "What")
+    return Table(title="Findings", columns=columns, labels=5, rows=rows)
+
+
+def _finding(name: str, record: Record, said: str) -> Finding:
+    return Finding(lint=name, cell=record.cell.id, measurement=record.measurement, process=record.process, said=said)
+
+
+def _tail(record: Record) -> Iterator[str]:
+    """A mean above the 95th percentile: a few requests took most of the time, or the samples are of something else."""
+    if isinstance(record.figures, Inference | Export):
+        latencies = record.figures.latency_seconds
+        p95 = percentile(latencies, 0.95)
+        if p95 is not None and fmean(latencies) > p95:
+            yield f"the mean latency, {fmean(latencies) * 1e3:.2f} ms, is above the 95th percentile, {p95 * 1e3:.2f} ms"
+
+
+def _time(record: Record) -> Iterator[str]:
+    """Images ≠ throughput × time: the blocks and the requests take longer than the whole job that holds them."""
+    figures = record.figures
+    inside = 0.0
+    if isinstance(figures, Training):
+        inside = _seconds(figures.resident) + figures.loader.total_seconds + figures.first_step_seconds
+    elif isinstance(figures, Inference):
+        inside = _seconds(figures.resident) + sum(figures.latency_seconds) + figures.first_batch_seconds
+    elif isinstance(figures, Accuracy):
+        inside = figures.epochs[-1].elapsed_seconds
+    if inside > record.wall_seconds * _WALL_SLACK:
+        yield f"{inside:.1f} s of timed work in a job of {record.wall_seconds:.1f} s"
+
+
+def _seconds(blocks: Blocks) -> float:
+    return sum(blocks.warmup_step_seconds) + sum(blocks.block_seconds)
+
+
+def _share(record: Record) -> Iterator[str]:
+    """A share outside its whole."""
+    figures = record.figures
+    if isinstance(figures, Training) and figures.loader.wait_seconds > figures.loader.total_seconds:
+        yield "more time waited for data than went by"
+    if isinstance(figures, Accuracy) and not 0 <= figures.test_top1 <= (figures.test_top5 or 1) <= 1:
+        yield f"top-1 of {figures.test_top1} with a top-5 of {figures.test_top5}"
+
+
+def _environment(record: Record) -> Iterator[str]:
+    """What a reader needs to judge a figure is not in the record."""
+    there = record.environment
+    missing = [name for name in ("cpu", "python", "system") if not getattr(there, name)]
+    missing += [] if there.packages else ["packages"]
+    missing += [] if there.commit or there.code else ["commit and code"]
+    if record.cell.device.startswith("cuda"):
+        missing += [name for name in ("gpus", "driver", "cuda") if not getattr(there, name)]
+    if missing:
+        yield f"the environment lacks {', '.join(missing)}"
+    if there.dirty:
+        yield "measured from a tree with changes that no commit holds"
+
+
+def _void(records: Sequence[Record]) -> Iterator[Finding]:
+    """An accuracy near chance voids the throughput of the same model: what was timed does not work."""
+    learned: dict[tuple[str, ...], list[float]] = defaultdict(list)
+    for record in records:
+        if isinstance(record.figures, Accuracy):
+            learned[_trained(record.cell)].append(record.figures.test_top1)
+    for record in records:
+        if isinstance(record.figures, Training) and record.cell.dataset in dataset_names():
+            chance = 1 / dataset_card(record.cell.dataset).classes
+            for top1 in learned[_trained(record.cell)]:
+                if top1 < _LEARNED * chance:
+                    yield _finding("void", record, f"it learns to {top1:.1%} only, chance is {chance:.1%}")
+
+
+def _trained(cell: Cell) -> tuple[str, ...]:
+    return cell.architecture, cell.framework, cell.precision, cell.execution, cell.dataset, cell.recipe
+
+
+_LINTS: dict[str, Callable[[Record], Iterator[str]]] = {
+    "tail": _tail,
+    "time": _time,
+    "share": _share,
+    "environment": _environment,
+}
