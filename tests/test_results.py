@@ -4,6 +4,8 @@ import pytest
 from conftest import committed_results
 
 import bench
+from bench.records.record import Accuracy
+from bench.records.store import read_file
 
 RESULTS = [file for file in committed_results() if file.name.startswith("quick-")]
 SIDE_BY_SIDE = [file for file in committed_results() if file.name.startswith("frameworks-")]
@@ -37,8 +39,14 @@ def test_every_framework_learns_digits_alike(file):
     frame = bench.load(file)
     accuracies = frame[(frame.measurement == "accuracy") & (frame.status == "ok")]
     assert accuracies.framework.nunique() == 5
+    assert _splits(file) == 1
     assert accuracies.test_top1.min() >= 0.95
     assert accuracies.test_top1.max() - accuracies.test_top1.min() <= 0.02
+
+
+def _splits(file):
+    """Return how many different splits the accuracies of a file were measured on."""
+    return len({record.figures.split_hashes for record in read_file(file) if isinstance(record.figures, Accuracy)})
 
 
 def test_results_are_committed():

@@ -20,6 +20,8 @@ class Split(Protocol):
 
     def __len__(self) -> int: ...
 
+    def __hash__(self) -> int: ...
+
     def batch(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Return the images at `indices`, uint8 in [n, size, size, 3]."""
 

@@ -9,7 +9,7 @@ from keras import ops
 
 from bench.data.dataset import Split
 from bench.errors import JobError, Unsupported
-from bench.frameworks.keras_steps import STEP_LOSS
+from bench.frameworks.keras_steps import STEP_LOSS, build_optimizer
 from bench.frameworks.trial import Epoch
 from bench.measure.scores import cross_entropy, top_k
 from bench.plan.recipe import Recipe
@@ -103,6 +103,7 @@ def fit(trial: "KerasTrial", training: Split, validation: Split, epoch_done: Cal
         raise JobError(f"{len(training)} training images do not fill one batch of {size}")
     trial.steps.settle()
     compile_for_training(trial.network, recipe, trial.request.cell.execution, steps * recipe.epochs)
+    build_optimizer(trial.network)
     best = _KeepBest(trial, validation, epoch_done)
     for epoch in range(recipe.epochs):  # One call an epoch, so that each has an order of its own on every backend.
         trial.network.fit(

@@ -24,8 +24,13 @@ class Steps(Protocol):
 
 def first_step(network: keras.Model, batch: Batch) -> Any:
     """Take the step that builds what a step needs; until then the optimizer's moments take no memory from a prediction."""
-    network.optimizer.build(network.trainable_variables)  # Else TensorFlow traces the step twice, once to make them.
+    build_optimizer(network)
     return network.train_on_batch(*batch, return_dict=True)[STEP_LOSS]
+
+
+def build_optimizer(network: keras.Model) -> None:
+    """Make the optimizer's variables; else TensorFlow traces the first step twice, once to make them."""
+    network.optimizer.build(network.trainable_variables)
 
 
 class FunctionSteps:

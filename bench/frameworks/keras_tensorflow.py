@@ -1,6 +1,8 @@
 """Keras on TensorFlow: what Keras leaves to its backend."""
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from functools import cache
+from typing import TYPE_CHECKING, Any, cast
 
 import keras
 import numpy as np
@@ -49,28 +51,38 @@ def put(array: np.ndarray[Any, Any]) -> Any:
 
 def batches(trial: "KerasTrial", split: Split, seed: int) -> Any:
     """Return a tf.data.Dataset that reads in parallel, crops and normalises on the CPU, and stays ahead of the training."""
+    order = tf.data.Dataset.range(len(split)).shuffle(len(split), seed=seed)
+    read, seeded = _reader(trial, split), tf.constant(seed, tf.int64)
+    return (
+        order.batch(trial.batch_size, drop_remainder=True)
+        .map(lambda chosen: read(chosen, seeded), num_parallel_calls=tf.data.AUTOTUNE)
+        .prefetch(tf.data.AUTOTUNE)
+    )
+
+
+@cache
+def _reader(trial: "KerasTrial", split: Split) -> Callable[[Any, Any], Any]:
+    """Return a graph from the numbers of a batch's images and a seed to its pixels and labels.
+
+    It is traced once a split, not once an epoch, as a data set that is made once and repeated is.
+    """
     size, pixels = trial.batch_size, trial.request.cell.image_size
-    eye = np.eye(trial.request.classes, dtype=np.float32)
     padding = round(pixels * trial.request.recipe.crop_padding)
+    eye = np.eye(trial.request.classes, dtype=np.float32)
 
     def read(chosen: Any) -> Any:
         return split.batch(chosen), eye[split.labels[chosen]]
 
-    def finish(chosen: Any) -> Any:
+    def finish(chosen: Any, seed: Any) -> Any:
         images, labels = tf.numpy_function(read, [chosen], (tf.uint8, tf.float32), stateful=False)
         images = tf.ensure_shape(images, (size, pixels, pixels, 3))
         labels = tf.ensure_shape(labels, (size, trial.request.classes))
         return trial.pixels(_cropped(images, chosen, padding, seed) if padding else images), labels
 
-    order = tf.data.Dataset.range(len(split)).shuffle(len(split), seed=seed)
-    return (
-        order.batch(size, drop_remainder=True)
-        .map(finish, num_parallel_calls=tf.data.AUTOTUNE)
-        .prefetch(tf.data.AUTOTUNE)
-    )
+    return cast(Callable[[Any, Any], Any], tf.function(finish))
 
 
-def _cropped(images: Any, numbers: Any, padding: int, seed: int) -> Any:
+def _cropped(images: Any, numbers: Any, padding: int, seed: Any) -> Any:
     """Return images shifted at random by up to `padding` pixels each way, black where nothing was.
 
     Each image's shift hangs on the seed and its number alone: batches are read in parallel, in any order.
@@ -78,7 +90,7 @@ def _cropped(images: Any, numbers: Any, padding: int, seed: int) -> Any:
 
     def crop(image_and_number: Any) -> Any:
         image, number = image_and_number
-        return tf.image.stateless_random_crop(image, images.shape[1:], seed=tf.stack([tf.cast(seed, tf.int64), number]))
+        return tf.image.stateless_random_crop(image, images.shape[1:], seed=tf.stack([seed, number]))
 
     padded = tf.pad(images, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
     return tf.map_fn(crop, (padded, numbers), fn_output_signature=tf.TensorSpec(images.shape[1:], tf.uint8))

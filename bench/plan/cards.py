@@ -40,7 +40,7 @@ class FrameworkModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     `differences` says, trait by trait, in what it is not the network of the first framework, and why; `bench doctor
     --parity` holds every other trait to be the same. `pixels` is what the pretrained weights expect where the library does
     not say it itself, and `input_scale` what the network divides its input by before its first layer.
-    `published` is what the library publishes of weights of its own, where they are not those the card's figures are of.
+    `published` is what the library publishes of those weights; the first framework's stands on the card itself.
     """
 
     model: str
@@ -100,9 +100,11 @@ def framework_model(architecture: str, framework: str) -> FrameworkModel | None:
 
 
 def published(architecture: str, framework: str) -> Published | None:
-    """Return what is published of an architecture: by the library itself where its section says so, else as its card has it."""
-    own = framework_model(architecture, framework)
-    return (own and own.published) or model_card(architecture).published
+    """Return what is published of the weights that a framework's section names; the card's own figures are the first's."""
+    card, own = model_card(architecture), framework_model(architecture, framework)
+    if own is None:
+        return None
+    return card.published if own is next(iter(card.frameworks.values())) else own.published
 
 
 def model_names() -> tuple[str, ...]:

@@ -29,7 +29,7 @@ def findings() -> tuple[Table, ...]:
         )
     compiler = shutil.which("g++") or shutil.which("clang++")
     advice = "" if compiler else "torch.compile needs a C++ compiler: apt-get install g++"
-    rows.append(("Execution 'compiled' on the CPU", "yes" if compiler else "no", advice))
+    rows.append(("Execution 'compiled' on the CPU in PyTorch", "yes" if compiler else "no", advice))
     energy = any(Path("/sys/class/powercap").glob("intel-rapl*/energy_uj"))
     rows.append(
         (

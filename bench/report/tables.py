@@ -50,19 +50,25 @@ def _overviews(said: str, records: Sequence[Record]) -> list[Table]:
     kinds: dict[str, list[Row]] = defaultdict(list)
     for row in models:
         kinds[FRAMEWORKS[row.cell.framework].kind].append(row)
-    frameworks: dict[str, set[str]] = defaultdict(set)
+    architectures: dict[str, list[Row]] = defaultdict(list)
     for row in models:
-        frameworks[row.cell.architecture].add(row.cell.framework)
+        architectures[row.cell.architecture].append(row)
     found = [
         _table(f"{kind}: {said}", rows, columns.OVERVIEW, 4, columns.OVERVIEW_NOTES)
         for kind, rows in sorted(kinds.items())
     ]
     if len(kinds) > 1:
-        widest = max(sorted(frameworks), key=lambda architecture: len(frameworks[architecture]))
-        rows = [row for row in models if row.cell.architecture == widest]
-        title = f"{model_card(widest).title} in {len(frameworks[widest])} frameworks: {said}"
+        rows = max((rows for _, rows in sorted(architectures.items())), key=_breadth)
+        widest = rows[0].cell.architecture
+        title = f"{model_card(widest).title} in {_breadth(rows)[0]} frameworks: {said}"
         found.append(_table(title, rows, columns.OVERVIEW, 4, columns.OVERVIEW_NOTES))
     return found
+
+
+def _breadth(rows: Sequence[Row]) -> tuple[int, int]:
+    """Return in how many frameworks an architecture was measured, and how much."""
+    measured = {(row.cell.framework, record.measurement) for row in rows for record in row.records}
+    return len({row.cell.framework for row in rows}), len(measured)
 
 
 def _models(records: Sequence[Record]) -> list[Row]:

@@ -54,18 +54,26 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def build_all(architectures: Sequence[str], launcher: Launcher, begin: Callable[[str, str], None]) -> list[Built]:
-    """Build every architecture in every installed framework that its card names, and say before each which it is."""
+    """Build every architecture in every framework that its card names, and say before each which it is."""
     found = []
     with tempfile.TemporaryDirectory() as folder:
         for framework in FRAMEWORKS:
             for architecture in architectures:
                 model = framework_model(architecture, framework)
-                if model is None or missing_packages(framework):
+                if model is None:
                     continue
                 begin(architecture, framework)
-                outcome = launcher.launch(_job(architecture, framework), Path(folder) / "log").outcome
+                outcome = (
+                    _missing(framework) or launcher.launch(_job(architecture, framework), Path(folder) / "log").outcome
+                )
                 found.append(_built(architecture, framework, model.differences, outcome))
     return found
+
+
+def _missing(framework: str) -> Outcome | None:
+    if not missing_packages(framework):
+        return None
+    return Outcome(status="unavailable", reason=f"not installed: {FRAMEWORKS[framework].install}")
 
 
 def differences(built: Sequence[Built]) -> Iterator[Difference]:

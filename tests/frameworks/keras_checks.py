@@ -20,7 +20,8 @@ from bench.errors import JobError, Unavailable, Unsupported
 from bench.frameworks import FRAMEWORKS
 from bench.frameworks.keras import KerasTrial, Normalisation, build
 from bench.frameworks.keras_fit import OneCycle
-from bench.frameworks.keras_network import classifier, copy_weights, leaves
+from bench.frameworks.keras_network import classifier, copy_weights, initialise_classifier, leaves
+from bench.frameworks.pixels import IMAGENET
 from bench.frameworks.trial import Epoch, Request
 from bench.plan.cards import FrameworkModel, Pixels, framework_model
 from bench.plan.recipe import recipe
@@ -86,7 +87,7 @@ def test_a_step_trains_at_every_precision_and_says_what_is_in_force(precision: s
     assert (one.skipped_steps() is None) is (precision != "amp-fp16")
 
 
-@pytest.mark.parametrize("execution", FRAMEWORKS[FRAMEWORK].executions)
+@pytest.mark.parametrize("execution", FRAMEWORKS[FRAMEWORK].executions[1:])
 def test_every_execution_answers_and_trains_alike(execution: str, digits: Dataset):
     eager, other = trial(execution="eager"), trial(execution=execution)
     batch = eager.place(digits.test.images[:16], digits.test.labels[:16])
@@ -94,7 +95,8 @@ def test_every_execution_answers_and_trains_alike(execution: str, digits: Datase
     np.testing.assert_allclose(*answers, atol=1e-4)
     losses = [[one.loss(one.train_step(batch)) for _ in range(3)] for one in (eager, other)]
     np.testing.assert_allclose(*losses, rtol=1e-2)
-    assert other.in_force()["run_eagerly"] is (execution == "eager")
+    assert eager.in_force()["run_eagerly"] is True
+    assert other.in_force()["run_eagerly"] is False
     own = "xla" if FRAMEWORK == "keras-tensorflow" else "compiled"
     assert other.in_force()["jit_compile"] is (execution == own)
 
@@ -194,7 +196,7 @@ def test_fit_trains_and_keeps_the_weights_of_the_epoch_that_was_best(digits: Dat
     one.train_step(one.place(digits.training.images[:64], digits.training.labels[:64]))
 
 
-@pytest.mark.parametrize("architecture", [None, "efficientnet_b0"])
+@pytest.mark.parametrize("architecture", [None, *(["efficientnet_b0"] if FRAMEWORK == "keras-torch" else [])])
 def test_what_reaches_the_network_is_what_reaches_torchvisions(architecture: str | None, digits: Dataset):
     """Pixel for pixel; what EfficientNet divides by inside is taken back."""
     from bench.frameworks import torchvision
@@ -271,18 +273,29 @@ def test_published_weights_come_from_the_cache_and_get_a_new_head(tmp_path: Path
 def test_published_efficientnet_answers_as_keras_has_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, digits: Dataset
 ):
-    """With ImageNet's weights Keras normalises inside the network; here the card's pixels must do the same."""
+    """With ImageNet's weights Keras normalises inside the network; here the card's pixels must do the same.
+
+    The published file holds ImageNet's mean, and for a variance its deviation: Keras divides by that one's root twice.
+    """
     plain = keras.applications.EfficientNetB0(weights=None, classifier_activation=None)
+    initialise_classifier(plain, std=10.0)  # So that no tolerance hides what other pixels would give.
     file = tmp_path / "published.weights.h5"
     plain.save_weights(file)
     monkeypatch.setattr("keras.src.applications.efficientnet.file_utils.get_file", lambda *a, **k: str(file))
     monkeypatch.setattr(keras.Model, "load_weights", lambda network, path, **k: copy_weights(plain, network))
     published = keras.applications.EfficientNetB0(weights="imagenet", classifier_activation=None)
+    (inside,) = (layer for layer in published.layers if isinstance(layer, keras.layers.Normalization))
+    inside.set_weights([np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225]), np.array(0)])
+    inside.finalize_state()
     one = trial("efficientnet_b0", weights="pretrained", classes=1000, image_size=224)
     images = read_dataset("digits", 224).test.images[:4]
     placed = one.place(images, np.zeros(4, np.int64))
     expected = ops.convert_to_numpy(published(images, training=False))
-    np.testing.assert_allclose(ops.convert_to_numpy(one.predict(placed)), expected, rtol=1e-2, atol=1e-4)
+    error = np.abs(ops.convert_to_numpy(one.predict(placed)) - expected).max()
+    assert error < 1e-3 * np.abs(expected).max()
+    one.pixels = Normalisation(IMAGENET)
+    other = ops.convert_to_numpy(one.predict(one.place(images, np.zeros(4, np.int64))))
+    assert np.abs(other - expected).max() > 1e-2 * np.abs(expected).max(), "other pixels must be seen"
 
 
 def test_blue_first_turns_the_channels_round():

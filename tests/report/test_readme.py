@@ -17,7 +17,7 @@ def readme(tmp_path: Path) -> Path:
     (tmp_path / "results").mkdir()
     (tmp_path / "results" / "smoke.jsonl").write_bytes(FIXTURE.read_bytes())
     readme = tmp_path / "README.md"
-    readme.write_text(f"# Mine\n\n{BEGIN}\nold\n{END}\n\nThe end.\n")
+    readme.write_text(f"# Mine\n\n{BEGIN}\nOUTDATED\n{END}\n\nThe end.\n")
     return readme
 
 
@@ -27,7 +27,7 @@ def test_report_writes_between_the_markers_and_nothing_else(run_bench: RunBench,
     assert text.startswith(f"# Mine\n\n{BEGIN}\n")
     assert text.endswith(f"{END}\n\nThe end.\n")
     assert "#### Training and accuracy" in text
-    assert "old" not in text
+    assert "OUTDATED" not in text
     assert "unchanged" in run_bench("report").stdout
     assert readme.read_text() == text
 
