@@ -214,5 +214,5 @@ def _said(verdict: Verdict | None) -> tuple[str, str, str]:
 _NOTE = (
     "Rates: median over processes, more is faster; a latency stands as requests a second. B over A: ratio of geometric means "
     "with Student's 95 % interval over processes (Welch). FASTER and SLOWER: the interval wholly beyond ±{margin:.0%} and p, "
-    "adjusted over all rows, at most 0.05; SAME: wholly within; else INCONCLUSIVE."
+    "adjusted over all rows, at most 0.0075; SAME: wholly within; else INCONCLUSIVE."
 )

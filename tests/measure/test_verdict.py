@@ -53,7 +53,7 @@ def test_an_unpaired_effect_is_scipys_welch_test():
 
 def test_a_difference_that_chance_gives_among_many_rows_is_no_verdict():
     """By itself the row is FASTER; as the best of 200 it is what one expects."""
-    lucky = Effect(log_ratio=0.04, standard_error=0.0125, degrees=9)
+    lucky = Effect(log_ratio=0.05, standard_error=0.0125, degrees=9)
     others = [Effect(log_ratio=0.0, standard_error=0.0125 * (1 + i % 7), degrees=9) for i in range(199)]
     assert verdicts([lucky], margin=0.01)[0].judgement is Judgement.FASTER
     assert verdicts([lucky, *others], margin=0.01)[0].judgement is Judgement.INCONCLUSIVE
@@ -72,3 +72,13 @@ def test_variances_that_are_alike_are_pooled_and_those_of_few_rows_are_not():
     kept, same = moderate(alike[:2], degrees[:2])
     assert (kept == alike[:2]).all()
     assert (same == 9).all()
+
+
+def test_a_matrix_of_rows_alike_is_judged_with_no_end_of_degrees():
+    """Degrees that are whole numbers once turned the infinite ones into garbage, and every p with them."""
+    random = np.random.default_rng(0)
+    logs = random.normal(0, 0.01, (200, 10, 2))
+    logs[0, :, 1] += 0.03
+    found = verdicts([paired(*np.exp(row.T)) for row in logs], margin=0.01)
+    assert found[0].judgement is Judgement.FASTER
+    assert {one.judgement for one in found[1:]} <= {Judgement.SAME, Judgement.INCONCLUSIVE}

@@ -22,7 +22,7 @@ def page(file: Path) -> str:
         [
             "# How fast bench itself is",
             "",
-            "Written by `make benchmark` from tests/performance/test_speed.py, which fails outside the limits. Medians.",
+            "Written by `make benchmark` from tests/performance/, which fails outside the limits. Medians.",
             "A figure with an interval in brackets fails only with all of it outside; that does not show it inside.",
             machine(environment()),
             "",
