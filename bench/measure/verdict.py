@@ -17,9 +17,8 @@ CONFIDENCE = 0.95
 # The share of false discoveries. In a simulation of single rows at a spread of 3 %, 1 % and 5 % called 1.2 and 1.4 % of identical
 # pairs different, more than the 1 % that is allowed.
 FALSE_DISCOVERIES = 0.0075
-# What is too small to be called a difference: on one machine, and between two machines or two runs at different times.
+# What is too small to be called a difference between two things that one machine ran in turn.
 SAME_MACHINE_MARGIN = 0.01
-STORED_RUN_MARGIN = 0.05
 
 
 class Judgement(StrEnum):

@@ -7,7 +7,7 @@ from statistics import median
 import msgspec
 
 from bench.errors import UsageError, unknown
-from bench.measure.verdict import Effect, Judgement, Verdict, unpaired, verdicts
+from bench.measure.verdict import FALSE_DISCOVERIES, Judgement, Verdict, unpaired, verdicts
 from bench.plan.cell import Cell
 from bench.records.record import Export, Inference, Record, Training
 from bench.report.format import NOTHING, rate
@@ -70,7 +70,7 @@ def compare(a: Side, b: Side, margin: float) -> Comparison:
     rates = [_rates(one, free) for one in (a, b)]
     shared = sorted(rates[0].keys() & rates[1].keys(), key=_order)
     judged = [key for key in shared if all(len(set(one[key])) >= FEWEST for one in rates)]
-    effects: list[Effect] = [unpaired(rates[0][key], rates[1][key]) for key in judged]
+    effects = [unpaired(rates[0][key], rates[1][key]) for key in judged]
     found = dict(zip(judged, verdicts(effects, margin), strict=True))
     return Comparison(
         a=a.name,
@@ -121,7 +121,7 @@ def _quantities(record: Record) -> Iterator[tuple[str, float]]:
 
 
 def _differences(a: Side, b: Side, free: set[str]) -> Iterator[str]:
-    """Yield, by name and with both values, what differs of the protocol, the software and what stood behind the cells."""
+    """Yield, by name and with both values, what differs of the protocol, the recipe and the software."""
     for what, read in _CONDITIONS.items():
         if what == "recipe" and "recipe" in free:
             continue
@@ -181,7 +181,7 @@ def table(comparison: Comparison) -> Table:
         labels=len(_axes(comparison)) + 1,
         rows=rows,
         notes=(
-            _NOTE.format(margin=comparison.margin),
+            _NOTE.format(margin=comparison.margin, false_discoveries=FALSE_DISCOVERIES),
             f"Rows that one side alone has: {comparison.unmatched}.",
             *(f"Unlike: {difference}." for difference in comparison.differences),
         ),
@@ -213,6 +213,6 @@ def _said(verdict: Verdict | None) -> tuple[str, str, str]:
 
 _NOTE = (
     "Rates: median over processes, more is faster; a latency stands as requests a second. B over A: ratio of geometric means "
-    "with Student's 95 % interval over processes (Welch). FASTER and SLOWER: the interval wholly beyond ±{margin:.0%} and p, "
-    "adjusted over all rows, at most 0.0075; SAME: wholly within; else INCONCLUSIVE."
+    "with Student's 95 % interval over processes (Welch). FASTER and SLOWER: the interval wholly beyond ±{margin:.3g} and p, "
+    "adjusted over all rows, at most {false_discoveries}; SAME: wholly within; else INCONCLUSIVE."
 )
