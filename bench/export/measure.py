@@ -100,7 +100,7 @@ def _import(packages: tuple[str, ...]) -> None:
     """Import what the format needs before anything is timed: a library's own start is no part of an artifact's load."""
     missing = [name for name in packages if importlib.util.find_spec(name.partition(".")[0]) is None]
     if missing:
-        raise Unavailable(f"{', '.join(missing)} not installed: pip install 'imagebench[export]'")
+        raise Unavailable(f"{', '.join(missing)} not installed: pip install 'imagebench[all]'")
     for name in packages:
         importlib.import_module(name)
 

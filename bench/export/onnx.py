@@ -40,6 +40,7 @@ def _from_keras(model: Any, example: Any, artifact: Path) -> str:
 EXPORTERS = {
     "torch": Exporter(_from_torch, ("onnxscript",)),
     "keras-tensorflow": Exporter(_from_keras, ("tf2onnx",)),
+    "keras-jax": Exporter(_from_keras, ("jax2onnx",)),
     "keras-torch": Exporter(_from_keras, ("onnxscript",)),
 }
 

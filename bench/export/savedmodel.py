@@ -19,7 +19,7 @@ def _from_keras(model: Any, example: Any, artifact: Path) -> str:
     return "keras.Model.export, dynamic batch"
 
 
-EXPORTERS = {"keras-tensorflow": Exporter(_from_keras)}
+EXPORTERS = {"keras-jax": Exporter(_from_keras), "keras-tensorflow": Exporter(_from_keras)}
 
 
 def load(artifact: Path, threads: int) -> Any:

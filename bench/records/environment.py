@@ -27,6 +27,7 @@ PACKAGES = (
     "onnxruntime",
     "onnxscript",
     "tf2onnx",
+    "jax2onnx",
     "ai-edge-litert",
     "triton",
     "numpy",

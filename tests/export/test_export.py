@@ -41,6 +41,8 @@ def test_an_artifact_agrees_with_its_source(
         ("keras-tensorflow", "onnx"),
         ("keras-tensorflow", "savedmodel"),
         ("keras-tensorflow", "litert"),
+        ("keras-jax", "onnx"),
+        ("keras-jax", "savedmodel"),
         ("keras-torch", "onnx"),
     ],
 )
