@@ -76,7 +76,7 @@ def measure(context: Context) -> Export:
             )
         return Export(
             export_seconds=export_seconds,
-            artifact_bytes=_bytes(artifact),
+            artifact_bytes=_bytes(Path(folder)),
             load_seconds=load_seconds,
             first_inference_seconds=first_seconds,
             latency_seconds=_latency(run, pixels, protocol.latency_requests, protocol.latency_seconds),
@@ -90,10 +90,9 @@ def measure(context: Context) -> Export:
         )
 
 
-def _bytes(artifact: Path) -> int:
-    """Return the size of a file, or of every file in a folder."""
-    files = [file for file in artifact.rglob("*") if file.is_file()] if artifact.is_dir() else [artifact]
-    return sum(file.stat().st_size for file in files)
+def _bytes(folder: Path) -> int:
+    """Return the size of everything that was written: ONNX may put large weights into a file of their own beside it."""
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
 def _import(packages: tuple[str, ...]) -> None:
