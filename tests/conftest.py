@@ -16,6 +16,7 @@ from bench.plan.cell import Cell, Job
 from bench.plan.protocol import Protocol
 from bench.plan.recipe import recipe
 from bench.records.record import Outcome
+from bench.run.launcher import Launcher
 from bench.run.worker import execute
 
 CHECKOUT = Path(__file__).parent.parent
@@ -50,6 +51,13 @@ def committed_results() -> list[Path]:
     """Return the results files that are committed: a run of one's own may lie beside them."""
     listed = subprocess.run(["git", "ls-files", "results"], cwd=CHECKOUT, capture_output=True, text=True, check=True)
     return [CHECKOUT / name for name in listed.stdout.split()]
+
+
+@pytest.fixture(scope="session")
+def launcher() -> Iterator[Launcher]:
+    """Yield one launcher for all tests that only need a job done: each framework is imported once."""
+    with Launcher("fork") as started:
+        yield started
 
 
 @pytest.fixture

@@ -55,10 +55,8 @@ _PYTORCH_PRELOAD = (
     "torch",
     "torchvision",
     "timm",
-    "sklearn.datasets",
     "PIL.Image",
     "torch._dynamo",
-    "sklearn.model_selection",
     "bench.frameworks.pytorch",
     "bench.frameworks.keras_torch",
 )
@@ -71,7 +69,7 @@ _PYTORCH_ENVIRONMENT = {
     # What was compiled by an earlier job would make this one's compile time that of a look-up.
     "TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1",
 }
-_KERAS_PRELOAD = ("keras", "sklearn.datasets", "PIL.Image", "sklearn.model_selection", "bench.frameworks.keras")
+_KERAS_PRELOAD = ("keras", "PIL.Image", "bench.frameworks.keras")
 
 FRAMEWORKS: dict[str, Framework] = {
     "torchvision": Framework(
@@ -143,7 +141,7 @@ FRAMEWORKS: dict[str, Framework] = {
         catalogue="bench.frameworks.fake:catalogue",
         packages=("numpy", "sklearn", "PIL"),
         install="pip install numpy scikit-learn pillow",
-        preload=("numpy", "sklearn.datasets", "sklearn.model_selection", "PIL.Image"),
+        preload=("numpy", "PIL.Image"),
         environment={"OPENBLAS_NUM_THREADS": "1"},
         precisions={"cpu": ("fp32",), "cuda": ("fp32",)},
         any_architecture=True,

@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,12 +20,6 @@ MakeJob = Callable[..., Job]
 BACKENDS = [name for name, framework in FRAMEWORKS.items() if framework.library == "keras"]
 EVERY_BACKEND = pytest.mark.parametrize("framework", BACKENDS)
 CHECKS = Path(__file__).with_name("keras_checks.py")
-
-
-@pytest.fixture(scope="module")
-def launcher() -> Iterator[Launcher]:
-    with Launcher("fork") as started:
-        yield started
 
 
 @EVERY_BACKEND

@@ -155,7 +155,7 @@ def test_a_time_budget_stops_before_a_job_that_would_not_end_in_time(
     run_bench: RunBench, fake_matrix: Path, tmp_path: Path
 ):
     arguments = ["run", "--matrix", str(fake_matrix), "--results", "r", "--architectures", "fake/slow"]
-    done = run_bench(*arguments, "--time-budget", "6s")
+    done = run_bench(*arguments, "--time-budget", "3s")
     assert done.returncode == 0
     assert "The time budget is spent with" in done.stdout
     assert 0 < len(records(tmp_path / "r")) < 5
