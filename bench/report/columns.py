@@ -207,8 +207,8 @@ _MEMORY_NOTE = (
     "the model is the first to touch: a library's own code, its compiler. Whole process: with what stood before, the imports."
 )
 _TOP1_NOTE = (
-    "Top-1: one process a seed, their mean; in brackets Wilson's 95 % interval for a test split of this "
-    "size, which says nothing of other seeds. The epoch was chosen on validation."
+    "Top-1 of one seed: in brackets Wilson's 95 % interval for a test split of this size, which says nothing of other seeds; "
+    "of several: their mean, and in brackets each. The epoch was chosen on validation."
 )
 # By the column that a note is about; one on the whole table has none.
 MODELS_NOTES = {

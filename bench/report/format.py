@@ -1,6 +1,7 @@
 """Figures as text, with fixed digits. What was not measured is a dash."""
 
 from collections.abc import Sequence
+from statistics import fmean
 
 from bench.measure.statistics import median_interval, percentile, proportion_interval
 
@@ -28,12 +29,14 @@ def milliseconds(samples: Sequence[float], share: float) -> str:
 
 
 def top1(shares: Sequence[float], images: int) -> str:
-    """Return the mean over seeds in percent, with the interval that the size of the test split allows."""
+    """Return the accuracy in percent, of one seed with the interval that the test split's size allows, else the mean and each."""
     if not shares:
         return NOTHING
-    mean = sum(shares) / len(shares)
-    low, high = proportion_interval(mean, images)
-    return f"{mean * 100:.1f} ({low * 100:.1f}–{high * 100:.1f})"
+    if len(shares) > 1:
+        each = ", ".join(f"{share * 100:.1f}" for share in sorted(shares))
+        return f"{fmean(shares) * 100:.1f} ({each})"
+    low, high = proportion_interval(shares[0], images)
+    return f"{shares[0] * 100:.1f} ({low * 100:.1f}–{high * 100:.1f})"
 
 
 def number(value: float | None, digits: int = 1) -> str:

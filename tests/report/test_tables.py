@@ -135,6 +135,7 @@ def test_a_percentile_without_support_reads_too_few():
 
 def test_accuracy_carries_the_sampling_error_of_the_test_split():
     assert top1([0.9], 10_000) == "90.0 (89.4–90.6)"
+    assert top1([0.92, 0.9], 10_000) == "91.0 (90.0, 92.0)"
 
 
 def test_markdown_escapes_what_would_break_a_row():
