@@ -71,6 +71,16 @@ def run(
     ] = None,
     recipes: Annotated[str | None, Axis] = None,
     measurements: Annotated[str | None, Axis] = None,
+    protocol: Annotated[
+        str | None, typer.Option(metavar="NAME", help="smoke, quick, standard or rigorous, instead of the matrix's own")
+    ] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            metavar="REF|VENV|FILE",
+            help="compare, in turns: with this code at a git ref, with a virtual environment; or with stored results",
+        ),
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …")] = "auto",
     results: Annotated[Path, typer.Option(help="the folder that takes the results file")] = Path("results"),
     resume: Annotated[bool, typer.Option("--resume", help="go on with the newest run of this matrix")] = False,
@@ -104,6 +114,8 @@ def run(
     }
     options = Options(
         matrix=matrix,
+        protocol=protocol,
+        against=against,
         axes={axis: text for axis, text in axes.items() if text is not None},
         device=device,
         results=results,
@@ -147,8 +159,15 @@ def compare(
     a: Annotated[
         str, typer.Argument(metavar="A", help="results, or a part of them: PATH:precision=fp32,execution=eager")
     ],
-    b: Annotated[str, typer.Argument(metavar="B", help="the same")],
-    margin: Annotated[float, typer.Option(help="the smallest difference that counts, as a share")] = 0.05,
+    b: Annotated[
+        str | None, typer.Argument(metavar="[B]", help="the same; without it A is a run --against, and holds both")
+    ] = None,
+    margin: Annotated[
+        float | None,
+        typer.Option(
+            help="the smallest difference that counts, as a share", show_default="0.05; 0.01 or more in turns"
+        ),
+    ] = None,
     allow_different: Annotated[
         bool, typer.Option("--allow-different", help="compare although protocol or software differ")
     ] = False,
@@ -162,8 +181,11 @@ def compare(
 
     if fail_on not in (None, "slower"):
         raise unknown("--fail-on", str(fail_on), ("slower",))
-    first, second = (comparing.side(text, latest(read(Path(text.partition(":")[0])))) for text in (a, b))
-    found = comparing.compare(first, second, margin)
+    if b is None:
+        found = comparing.compare(*comparing.sides(a, latest(read(Path(a)))), margin)
+    else:
+        first, second = (comparing.part(text, latest(read(Path(text.partition(":")[0])))) for text in (a, b))
+        found = comparing.compare(first, second, margin=margin)
     if found.differences and not allow_different:
         listed = "\n  ".join(found.differences)
         raise UsageError(f"A and B are unlike; --allow-different compares them all the same:\n  {listed}")
@@ -177,15 +199,18 @@ def compare(
 @app.command()
 def lint(
     results: Annotated[Path, typer.Argument(help="a folder of results, or one file")] = Path("results"),
+    flags: Annotated[bool, typer.Option("--flags", help="say of every flag what was seen; it is no finding")] = False,
 ) -> None:
     """Look for what cannot be, or cannot be believed, in results; exit 1 where something is found."""
     from bench.records.store import latest, read
+    from bench.report.lint import flags_table, table
     from bench.report.lint import lint as findings
-    from bench.report.lint import table
     from bench.report.table import show
 
     records = latest(read(results))
     found = findings(records)
+    if flags:
+        show(flags_table(records))
     if found:
         show(table(found))
     print(f"{len(records)} records, {len(found)} findings")
@@ -210,6 +235,10 @@ def doctor(
     parity: Annotated[
         bool, typer.Option("--parity", help="build every architecture in every framework and compare; minutes")
     ] = False,
+    ceilings: Annotated[
+        bool, typer.Option("--ceilings", help="measure what the device can do at most: products, memory, copies")
+    ] = False,
+    device: Annotated[str, typer.Option(help="of the ceilings: auto, cpu, cuda, cuda:1 …")] = "auto",
 ) -> None:
     """Say what this machine can measure, and what to install for the rest; or whether the frameworks' networks are the same."""
     from bench.report.doctor import findings
@@ -217,6 +246,8 @@ def doctor(
 
     if parity:
         sys.exit(_parity())
+    if ceilings:
+        sys.exit(_ceilings(device))
     for table in findings():
         show(table)
 
@@ -243,6 +274,26 @@ def _parity() -> int:
         show(table)
     as_declared = not any(one.wrong for one in found)
     return 0 if built and as_declared and all(one.traits for one in built) else 1
+
+
+def _ceilings(device: str) -> int:
+    """Print what a device can do at most; return 1 where it could not be measured."""
+    from bench.report.ceilings import table
+    from bench.report.table import show
+    from bench.run.ceilings import measure
+    from bench.run.command import resolve_device
+
+    with _signals_interrupt():
+        try:
+            outcome = measure(resolve_device(device))
+        except KeyboardInterrupt:
+            return INTERRUPTED
+    found = table(outcome)
+    if found is None:
+        print(f"bench: {outcome.status}: {outcome.reason}", file=sys.stderr)
+        return 1
+    show(found)
+    return 0
 
 
 def _seconds(text: str) -> float:

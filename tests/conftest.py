@@ -22,9 +22,11 @@ from bench.run.worker import execute
 CHECKOUT = Path(__file__).parent.parent
 FAST = Protocol(
     processes=2,
+    processes_at_most=2,
     seeds=1,
     warmup_steps=2,
     warmup_seconds=0.01,
+    warmup_at_most_seconds=0.05,
     blocks=3,
     inference_block_seconds=0.02,
     training_block_seconds=0.02,
@@ -102,7 +104,8 @@ def run_bench(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]
 @pytest.fixture
 def fake_matrix(tmp_path: Path) -> Path:
     """Return a matrix of three fake cells that ends within seconds."""
-    protocol = "\n".join(f"{k} = {v}" for k, v in msgspec.to_builtins(FAST).items() if v is not None)
+    values = {k: v for k, v in msgspec.to_builtins(FAST).items() if v is not None and k != "preset"}
+    protocol = "\n".join(f"{k} = {v}" for k, v in values.items())
     file = tmp_path / "fake.toml"
     file.write_text(
         f"""description = "three fake cells"

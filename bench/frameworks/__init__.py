@@ -21,7 +21,8 @@ class Framework(msgspec.Struct, frozen=True, kw_only=True):
     precisions: what each kind of device can do. executions: what it can do besides. out_of_memory: patterns of the
     exceptions that mean it besides MemoryError, searched for in 'module.Class: message'. any_architecture: whether it takes
     architectures whose cards do not name it. library: the section of a card that names its models, where that is not the
-    framework's own name.
+    framework's own name. ceilings: 'module:function' that measures what its devices can do at most, whoever runs on them; None
+    where it runs on none.
     """
 
     kind: str
@@ -36,6 +37,7 @@ class Framework(msgspec.Struct, frozen=True, kw_only=True):
     any_architecture: bool = False
     executions: tuple[str, ...] = ("eager", "compiled")
     library: str | None = None
+    ceilings: str | None = "bench.frameworks.pytorch_ceilings:measure"
 
 
 _PRECISIONS = {
@@ -145,6 +147,7 @@ FRAMEWORKS: dict[str, Framework] = {
         environment={"OPENBLAS_NUM_THREADS": "1"},
         precisions={"cpu": ("fp32",), "cuda": ("fp32",)},
         any_architecture=True,
+        ceilings=None,
     ),
 }
 

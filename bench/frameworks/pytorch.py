@@ -31,6 +31,7 @@ from bench.frameworks.trial import (
     refuse_older_gpu,
 )
 from bench.plan.cards import Pixels
+from bench.plan.cell import Cell
 
 Batch = tuple[Tensor, Tensor]
 _AUTOCAST = {"amp-fp16": torch.float16, "amp-bf16": torch.bfloat16}
@@ -221,9 +222,8 @@ class TorchTrial:
         return normalised, labels.to(self.device, non_blocking=True)
 
 
-def prepare(request: Request) -> None:
-    """Set what is global in torch: seed, threads, cuDNN's choice of algorithms, and TF32 on or off everywhere."""
-    cell = request.cell
+def require(cell: Cell) -> None:
+    """Raise `Unavailable` or `Unsupported` where the device is not there, too old, or lacks what compiling needs."""
     if cell.device.startswith("cuda"):
         if not torch.cuda.is_available():
             raise Unavailable("torch sees no CUDA device; run on another with --device cpu")
@@ -231,6 +231,12 @@ def prepare(request: Request) -> None:
         refuse_older_gpu(cell.precision, torch.cuda.get_device_capability(cell.device), name)
     elif cell.execution == "compiled" and not (os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")):
         raise Unavailable("torch.compile needs a C++ compiler on the CPU: apt-get install g++")
+
+
+def prepare(request: Request) -> None:
+    """Set what is global in torch: seed, threads, cuDNN's choice of algorithms, and TF32 on or off everywhere."""
+    cell = request.cell
+    require(cell)
     torch.manual_seed(request.seed)
     torch.set_num_threads(request.threads)
     torch.backends.cudnn.benchmark = True

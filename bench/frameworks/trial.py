@@ -63,9 +63,14 @@ class LayerSettings(msgspec.Struct, frozen=True, kw_only=True):
     published_pixels: tuple[float, ...]
 
 
+def needs_newer_gpu(precision: str, capability: tuple[int, int]) -> bool:
+    """Return whether a precision came with NVIDIA's Ampere (compute capability 8.0) and the GPU is older."""
+    return precision in ("tf32", "bf16", "amp-bf16") and capability < (8, 0)
+
+
 def refuse_older_gpu(precision: str, capability: tuple[int, int], name: str) -> None:
-    """Raise `Unsupported` for a precision that came with NVIDIA's Ampere (compute capability 8.0) on a GPU before it."""
-    if precision in ("tf32", "bf16", "amp-bf16") and capability < (8, 0):
+    """Raise `Unsupported` for a precision that the GPU is too old for."""
+    if needs_newer_gpu(precision, capability):
         raise Unsupported(f"{precision} needs compute capability 8.0 or newer, which {name} has not")
 
 

@@ -4,6 +4,7 @@ from bench.export import FORMATS
 
 PROBE = "batch_size"
 PARITY = "parity"
+CEILINGS = "ceilings"
 MEASUREMENTS: dict[str, str] = {
     "build": "bench.measure.build:measure",
     "training": "bench.measure.training:measure",
@@ -11,5 +12,9 @@ MEASUREMENTS: dict[str, str] = {
     "inference": "bench.measure.inference:measure",
     "memory": "bench.measure.memory:measure",
 } | {f"export:{name}": "bench.export.measure:measure" for name in FORMATS}
-# Not for a matrix to name: the runner asks the one to find a batch size, `bench doctor` the other to compare libraries.
-PROBES: dict[str, str] = {PROBE: "bench.measure.batch_size:measure", PARITY: "bench.measure.parity:measure"}
+# Not for a matrix to name: the runner asks to find a batch size and the device's limits, `bench doctor` to compare libraries.
+PROBES: dict[str, str] = {
+    PROBE: "bench.measure.batch_size:measure",
+    PARITY: "bench.measure.parity:measure",
+    CEILINGS: "bench.measure.ceilings:measure",
+}

@@ -19,10 +19,8 @@ def measure(context: Context) -> Inference:
     blocks = time_blocks(
         rotating(batches, trial.predict),
         trial.synchronize,
-        warmup_steps=protocol.warmup_steps,
-        warmup_seconds=protocol.warmup_seconds,
-        blocks=protocol.blocks,
-        block_seconds=protocol.inference_block_seconds,
+        protocol,
+        protocol.inference_block_seconds,
     )
     compile_seconds = trial.compile_seconds()
     request = rotating(context.batches(test, 1, 2 * BATCHES_IN_ROTATION), trial.predict)

@@ -5,12 +5,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from bench.data.dataset import RepeatedSplit
 from bench.errors import Unavailable
 from bench.frameworks.trial import Trial
 from bench.measure.context import Context
+from bench.measure.nvml import device_memory_bytes
 from bench.records.record import Memory, MemoryPeak
 
 STEPS = 3
@@ -21,15 +23,22 @@ def measure(context: Context) -> Memory:
 
     The resident peak is counted anew once the images are made, and stands above what the process held then; the library's
     own code and workspaces that the model is the first to touch count too. The training's includes the prediction's. On a
-    GPU the allocator's peaks are each counted anew.
+    GPU the allocator's peaks are each counted anew, and what NVML sees is read after each: allocators keep what they had.
     """
     split = RepeatedSplit(context.dataset.training, context.batch_size)
     chosen = np.arange(context.batch_size)
     images, labels = split.batch(chosen), split.labels[chosen]
+    device = context.job.cell.device
+    used = device_memory_bytes(device)
     baseline = reset_resident_peak()
     trial = context.trial
     batch = trial.place(images, labels)
-    peaks = [_peak(trial, step, batch, baseline) for step in (trial.predict, trial.train_step)]
+    peaks = []
+    for step in (trial.predict, trial.train_step):
+        peak = _peak(trial, step, batch, baseline)
+        now = device_memory_bytes(device)
+        grown = None if now is None or used is None else now - used
+        peaks.append(msgspec.structs.replace(peak, device_bytes=grown))
     return Memory(baseline_resident_bytes=baseline, inference=peaks[0], training=peaks[1])
 
 

@@ -5,6 +5,9 @@ from collections.abc import Sequence
 from statistics import median
 from typing import NamedTuple
 
+# The fewest independent samples whose order statistics hold a median with 95 %.
+FEWEST_FOR_INTERVAL = 6
+
 
 class Interval(NamedTuple):
     """A median with a range: `coverage` is the probability that the range holds the true median."""
@@ -15,21 +18,33 @@ class Interval(NamedTuple):
     coverage: float
     samples: int
 
+    @property
+    def half_width(self) -> float:
+        """Half the width of the range, as a share of the median."""
+        return (self.high - self.low) / 2 / self.median
+
 
 def median_interval(values: Sequence[float], confidence: float = 0.95) -> Interval:
-    """Return the median of independent samples with the narrowest range of order statistics that covers `confidence`.
+    """Return the median of independent samples with a range of order statistics that covers `confidence`.
 
     The range from the k-th smallest to the k-th largest of n samples holds the true median with probability
-    1 − 2·P(Binomial(n, ½) < k), whatever the distribution (Hollander and Wolfe, Nonparametric Statistical Methods, 3.6).
+    1 − 2·P(Binomial(n, ½) < k), whatever the distribution. Between the last k that covers enough and the first that does not the
+    ends are interpolated (Hettmansperger and Sheather 1986, Confidence intervals based on interpolated order statistics).
     Fewer than 6 samples cannot reach 95 %: the range is then all of them and `coverage` says how much that is.
     """
     ordered = sorted(values)
     count = len(ordered)
-    best = 1
-    for k in range(1, count // 2 + 1):
-        if _order_coverage(count, k) >= confidence:
-            best = k
-    return Interval(median(ordered), ordered[best - 1], ordered[count - best], _order_coverage(count, best), count)
+    k = 1
+    while 2 * (k + 1) <= count and _order_coverage(count, k + 1) >= confidence:
+        k += 1
+    wide, narrow = _order_coverage(count, k), _order_coverage(count, k + 1)
+    if wide < confidence or 2 * (k + 1) > count:
+        return Interval(median(ordered), ordered[k - 1], ordered[-k], wide, count)
+    share = (wide - confidence) / (wide - narrow)
+    inward = (count - k) * share / (k + (count - 2 * k) * share)
+    low = (1 - inward) * ordered[k - 1] + inward * ordered[k]
+    high = (1 - inward) * ordered[-k] + inward * ordered[-k - 1]
+    return Interval(median(ordered), low, high, confidence, count)
 
 
 def _order_coverage(count: int, k: int) -> float:

@@ -3,59 +3,102 @@
 import itertools
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from statistics import median
 from typing import Any
 
 import msgspec
 
+from bench.plan.protocol import Protocol
+
 Step = Callable[[], Any]
+# How far the medians of two successive parts of a warm-up may lie apart when it ends.
+AGREEMENT = 0.01
+_QUEUED_STEPS = 20
 
 
 class Blocks(msgspec.Struct, frozen=True, kw_only=True):
-    """Raw samples in the order taken: the seconds of each warm-up step, then of each block of `steps_per_block` steps."""
+    """Raw samples in the order taken: the seconds of each warm-up step, then of each block of `steps_per_block` steps.
+
+    `queue_seconds`: of the last steps of the warm-up, the part that went by before the step was queued and could be waited
+    for. `begun_seconds`: when the first block began, on the machine's monotonic clock, which its telemetry shares.
+    """
 
     warmup_step_seconds: tuple[float, ...]
     steps_per_block: int
     block_seconds: tuple[float, ...]
+    queue_seconds: tuple[float, ...] = ()
+    begun_seconds: float | None = None
 
     def images_per_second(self, images_per_step: int) -> float:
         """Return all images over all time, never a mean of rates."""
         return images_per_step * self.steps_per_block * len(self.block_seconds) / math.fsum(self.block_seconds)
 
+    @property
+    def step_seconds(self) -> float:
+        """The mean seconds of a step in the blocks."""
+        return math.fsum(self.block_seconds) / len(self.block_seconds) / self.steps_per_block
+
 
 def timed(step: Step, synchronize: Step, repeats: int = 1) -> float:
-    """Return the seconds of `repeats` steps, synchronised before and after but not between."""
+    """Return the seconds of `repeats` steps, to the nanosecond, synchronised before and after but not between."""
     synchronize()
     begun = time.perf_counter()
     for _ in range(repeats):
         step()
     synchronize()
-    return time.perf_counter() - begun
+    return round(time.perf_counter() - begun, 9)
 
 
-def time_blocks(
-    step: Step,
-    synchronize: Step,
-    *,
-    warmup_steps: int,
-    warmup_seconds: float,
-    blocks: int,
-    block_seconds: float,
-) -> Blocks:
-    """Warm up until both `warmup_steps` and `warmup_seconds` are reached, then time `blocks` blocks.
+def time_blocks(step: Step, synchronize: Step, protocol: Protocol, block_seconds: float) -> Blocks:
+    """Warm up until the steps have settled, then time the protocol's number of blocks.
 
     A block has as many whole steps as last `block_seconds`, found by trying: steps that are not waited for one by one
     can be much faster than the warm-up's, which are.
     """
-    warmup: list[float] = []
-    while len(warmup) < warmup_steps or math.fsum(warmup) < warmup_seconds:
-        warmup.append(timed(step, synchronize))
+    warmup, queued = _warm_up(step, synchronize, protocol)
     repeats = math.ceil(block_seconds / median(warmup[len(warmup) // 2 :]))
     while repeats > 1 and (tried := timed(step, synchronize, repeats)) < 0.8 * block_seconds:
         repeats = math.ceil(repeats * block_seconds / tried)
-    samples = tuple(timed(step, synchronize, repeats) for _ in range(blocks))
-    return Blocks(warmup_step_seconds=tuple(warmup), steps_per_block=repeats, block_seconds=samples)
+    begun = time.perf_counter()
+    samples = tuple(timed(step, synchronize, repeats) for _ in range(protocol.blocks))
+    return Blocks(
+        warmup_step_seconds=tuple(warmup),
+        queue_seconds=tuple(queued),
+        steps_per_block=repeats,
+        block_seconds=samples,
+        begun_seconds=begun,
+    )
+
+
+def settled(seconds: Sequence[float]) -> bool:
+    """Return whether a warm-up has ended: the medians of the two halves of its later half agree within 1 %."""
+    quarter = len(seconds) // 4
+    if quarter == 0:
+        return False
+    earlier, later = median(seconds[-2 * quarter : -quarter]), median(seconds[-quarter:])
+    return abs(later / earlier - 1) <= AGREEMENT
+
+
+def _warm_up(step: Step, synchronize: Step, protocol: Protocol) -> tuple[list[float], deque[float]]:
+    """Run single steps until they have settled, or the protocol's time for it is over; return them and their queueing."""
+    samples: list[float] = []
+    queued: deque[float] = deque(maxlen=_QUEUED_STEPS)
+    total, look = 0.0, protocol.warmup_steps
+    while True:
+        synchronize()
+        begun = time.perf_counter()
+        step()
+        queued.append(round(time.perf_counter() - begun, 9))
+        synchronize()
+        samples.append(round(time.perf_counter() - begun, 9))
+        total += samples[-1]
+        if len(samples) < look or total < protocol.warmup_seconds:
+            continue
+        if settled(samples) or total >= protocol.warmup_at_most_seconds:
+            return samples, queued
+        look = math.ceil(1.1 * len(samples))  # Looking costs as many comparisons as there are steps.
 
 
 def time_requests(step: Step, synchronize: Step, *, requests: int, seconds: float) -> tuple[float, ...]:

@@ -23,10 +23,8 @@ def measure(context: Context) -> Training:
     blocks = time_blocks(
         rotating(batches, trial.train_step),
         trial.synchronize,
-        warmup_steps=protocol.warmup_steps,
-        warmup_seconds=protocol.warmup_seconds,
-        blocks=protocol.blocks,
-        block_seconds=protocol.training_block_seconds,
+        protocol,
+        protocol.training_block_seconds,
     )
     compile_seconds = trial.compile_seconds()
     loader = _time_loader(context)

@@ -9,6 +9,8 @@ from bench.plan.protocol import Protocol
 from bench.plan.recipe import Recipe
 
 Execution = Literal["eager", "compiled", "xla"]
+# In a run that compares: B is what runs here, A what it is held against, and A again the control.
+Side = Literal["a", "b", "a-again"]
 EXECUTIONS: tuple[Execution, ...] = ("eager", "compiled", "xla")
 PRECISIONS: dict[str, str] = {
     "fp32": "every product in 32 bits; TF32 switched off",
@@ -41,6 +43,9 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
         return "/".join((*parts, self.dataset, self.weights, self.recipe))
 
 
+Key = tuple[str, str, Side | None, int]
+
+
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """One measurement of one cell in one process, with every fact the worker needs. `process` counts from 0."""
 
@@ -51,7 +56,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     protocol: Protocol
     recipe: Recipe
     model: FrameworkModel | None
+    side: Side | None = None
 
     @property
-    def key(self) -> tuple[str, str, int]:
-        return (self.cell.id, self.measurement, self.process)
+    def key(self) -> Key:
+        return (self.cell.id, self.measurement, self.side, self.process)

@@ -3,9 +3,10 @@
 import difflib
 import hashlib
 import re
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -46,10 +47,18 @@ def folder_hash(folder: Path) -> str:
     return digest.hexdigest()[:12]
 
 
-def read_toml(path: Path, kind: type[T]) -> T:
-    """Read one TOML file as `kind`; raise `UsageError` that names the file and the key when it does not fit."""
+def read_toml(path: Path, kind: type[T], complete: Callable[[dict[str, Any]], None] | None = None) -> T:
+    """Read one TOML file as `kind`; raise `UsageError` that names the file and the key when it does not fit.
+
+    `complete` may put into the file's tables what stands elsewhere, before they are checked.
+    """
     try:
-        return msgspec.toml.decode(path.read_bytes(), type=kind)
+        tables = msgspec.toml.decode(path.read_bytes(), type=dict[str, Any])
+        if complete is not None:
+            complete(tables)
+        return msgspec.convert(tables, kind)
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from None
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}") from None
     except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError) as error:

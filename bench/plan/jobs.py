@@ -5,40 +5,51 @@ from collections.abc import Sequence
 
 from bench.measure import MEASUREMENTS
 from bench.plan.cards import framework_model
-from bench.plan.cell import Job
+from bench.plan.cell import Job, Side
 from bench.plan.matrix import Planned
 from bench.plan.protocol import Protocol
 from bench.plan.recipe import recipe
 
 
-def processes(measurement: str, protocol: Protocol) -> int:
-    """Return how many fresh processes a measurement takes."""
-    return {"training": protocol.processes, "inference": protocol.processes, "accuracy": protocol.seeds}.get(
-        measurement, 1
-    )
+def processes(measurement: str, protocol: Protocol, compared: bool = False) -> int:
+    """Return how many fresh processes a measurement may take; compared, as many as the protocol asks for at least.
+
+    A test whose number of pairs hung on what the pairs said would be wrong more often than it claims.
+    """
+    timed = protocol.processes if compared else protocol.processes_at_most
+    return {"training": timed, "inference": timed, "accuracy": protocol.seeds}.get(measurement, 1)
 
 
-def jobs(planned: Sequence[Planned], protocol: Protocol, seed: int) -> tuple[Job, ...]:
+def jobs(planned: Sequence[Planned], protocol: Protocol, seed: int, compared: bool = False) -> tuple[Job, ...]:
     """Return every job, in blocks: the first process of everything, then the second, each block shuffled by the seed.
 
     So a machine that grows warm or busy slows every cell alike, and a run that is cut short has something of each.
+    With `compared` every process is one of A and one of B, one right after the other: A B, then B A, or the other way
+    round by a coin. One measurement of one cell is the control, of which A is measured twice.
     """
+    tasks = [(entry, m) for entry in planned for m in MEASUREMENTS if m in entry.measurements]
+    timed = [task for task in tasks if task[1] in ("training", "inference")]
+    control = random.Random(seed).choice(timed) if compared and timed else None
     found: list[Job] = []
-    for process in range(max(protocol.processes, protocol.seeds, 1)):
-        block = [
-            Job(
-                cell=entry.cell,
-                measurement=measurement,
-                process=process,
-                seed=seed + process,
-                protocol=protocol,
-                recipe=recipe(entry.cell.recipe),
-                model=framework_model(entry.cell.architecture, entry.cell.framework),
-            )
-            for entry in planned
-            for measurement in MEASUREMENTS
-            if measurement in entry.measurements and process < processes(measurement, protocol)
-        ]
+    for process in range(max(protocol.processes_at_most, protocol.seeds)):
+        block = [task for task in tasks if process < processes(task[1], protocol, compared)]
         random.Random(f"{seed}/{process}").shuffle(block)
-        found += block
+        for entry, measurement in block:
+            sides: list[Side | None] = [None]
+            if compared:
+                sides = ["a", "b", "a-again"] if (entry, measurement) == control else ["a", "b"]
+                random.Random(f"{seed}/{process // 2}/{entry.cell.id}/{measurement}").shuffle(sides)
+            found += [
+                Job(
+                    cell=entry.cell,
+                    measurement=measurement,
+                    process=process,
+                    seed=seed + process,
+                    protocol=protocol,
+                    recipe=recipe(entry.cell.recipe),
+                    model=framework_model(entry.cell.architecture, entry.cell.framework),
+                    side=side,
+                )
+                for side in (sides[::-1] if process % 2 else sides)
+            ]
     return tuple(found)

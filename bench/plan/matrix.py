@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -13,7 +13,7 @@ from bench.measure import MEASUREMENTS
 from bench.plan.cards import dataset_card, model_card
 from bench.plan.cell import EXECUTIONS, PRECISIONS, Cell, Execution
 from bench.plan.files import MATRICES, names, read_toml
-from bench.plan.protocol import Protocol
+from bench.plan.protocol import Protocol, preset
 from bench.plan.recipe import recipe
 
 
@@ -33,10 +33,13 @@ class Grid(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class Matrix(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A matrix file: its grids and the protocol they are measured by."""
+    """A matrix file: its grids and the protocol they are measured by.
+
+    The file says `protocol = "standard"`, or a table with the preset it starts from and what differs.
+    """
 
     description: str
-    protocol: Protocol = Protocol()
+    protocol: Protocol
     grid: tuple[Grid, ...]
 
 
@@ -62,13 +65,21 @@ def matrix_path(name: str) -> Path:
 
 def read_matrix(path: Path) -> Matrix:
     """Read a matrix and check every name in it; raise `UsageError` that names the file and the key."""
-    matrix = read_toml(path, Matrix)
+    matrix = read_toml(path, Matrix, _with_protocol)
     for number, grid in enumerate(matrix.grid):
         try:
             check(grid)
         except UsageError as error:
             raise UsageError(f"{path}: grid[{number}]: {error}") from None
     return matrix
+
+
+def _with_protocol(tables: dict[str, Any]) -> None:
+    """Put the preset's values below those that the file gives; with values of its own it is no preset any more."""
+    said = tables.get("protocol", {})
+    own = dict(said) if isinstance(said, dict) else {"preset": said}
+    base = msgspec.to_builtins(preset(own.pop("preset", "standard")))
+    tables["protocol"] = base | own | ({"preset": "own"} if own else {})
 
 
 def check(grid: Grid) -> None:

@@ -4,6 +4,8 @@ Raw samples only; statistics are derived on reading. Units are in the names. Non
 
 Schema history
 1   2026-11   the first: build, training, accuracy, inference, memory, export, batch_size
+2   2026-11   the protocol's preset, its most processes, its tolerance and the most seconds of its warm-up; the blocks' beginning
+              and their queueing; the side of a comparison; telemetry; ceilings; a device's memory as NVML saw it
 """
 
 from typing import Literal
@@ -11,12 +13,13 @@ from typing import Literal
 import msgspec
 
 from bench.errors import Status
+from bench.measure.telemetry import Telemetry
 from bench.measure.timing import Blocks
-from bench.plan.cell import Cell
+from bench.plan.cell import Cell, Key, Side
 from bench.plan.protocol import Protocol
 from bench.records.environment import Environment
 
-SCHEMA = 1
+SCHEMA = 2
 
 # What a resumed run does not try again: everything but what may be mended from outside.
 FINAL: frozenset[Status] = frozenset({"ok", "unsupported", "out_of_memory", "timeout", "diverged"})
@@ -86,11 +89,15 @@ class Inference(
 
 
 class MemoryPeak(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The allocator's peak and reservation on a GPU, and the resident peak above what stood before the model."""
+    """The allocator's peak and reservation on a GPU, and the resident peak above what stood before the model.
+
+    `device_bytes`: how much more NVML saw in use on the device afterwards than before the model, if nobody else used it.
+    """
 
     allocated_bytes: int | None
     reserved_bytes: int | None
     resident_bytes: int
+    device_bytes: int | None = None
 
 
 class Memory(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="memory", tag_field="kind"):
@@ -144,7 +151,32 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     dropout: float
 
 
-Figures = Build | Training | Accuracy | Inference | Memory | Export | BatchSize | Traits
+class Ceiling(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One limit of the device: what each step of the blocks does, in floating-point operations or in bytes moved.
+
+    `name`: a precision for a matrix product of `side` × `side`; "memory", "host to device" or "device to host" for a copy.
+    """
+
+    name: str
+    side: int | None
+    operations: int | None
+    moved_bytes: int | None
+    blocks: Blocks
+
+    @property
+    def per_second(self) -> float:
+        """Operations, or bytes, a second: of all blocks together."""
+        return (self.operations or self.moved_bytes or 0) / self.blocks.step_seconds
+
+
+class Ceilings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="ceilings", tag_field="kind"):
+    """What the device can do at most, and with how many threads where it is a CPU."""
+
+    threads: int
+    found: tuple[Ceiling, ...]
+
+
+Figures = Build | Training | Accuracy | Inference | Memory | Export | BatchSize | Traits | Ceilings
 InForce = dict[str, str | int | float | bool | None]
 
 
@@ -176,7 +208,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """One line of a results file.
 
     `run` names the run, `process` counts the repetitions from 0, `batch_size` is what was run: the cell's, or what was
-    found for "auto". `start_seconds`: from the request to the first line of the worker's own code.
+    found for "auto". `start_seconds`: from the request to the first line of the worker's own code. `side`: in a run that
+    compares, "a", "b", or "a-again" for the control; None elsewhere.
     """
 
     schema: int = SCHEMA
@@ -184,6 +217,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     cell: Cell
     batch_size: int | None
     measurement: str
+    side: Side | None = None
     process: int
     seed: int
     status: Status
@@ -198,8 +232,9 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     protocol: Protocol
     hashes: Hashes
     environment: Environment
+    telemetry: Telemetry | None = None
 
     @property
-    def key(self) -> tuple[str, str, int]:
-        """What the record is of: the cell, the measurement and the process."""
-        return (self.cell.id, self.measurement, self.process)
+    def key(self) -> Key:
+        """What the record is of: the cell, the measurement, the side and the process."""
+        return (self.cell.id, self.measurement, self.side, self.process)

@@ -4,7 +4,7 @@ import fcntl
 import os
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import msgspec
 
@@ -110,6 +110,8 @@ def latest(records: list[Record]) -> list[Record]:
 def _decode(line: bytes, where: str) -> Record:
     try:
         schema = _VERSION.decode(line).schema
+        if schema < SCHEMA:
+            return msgspec.convert(_upgraded(msgspec.json.decode(line)), Record)
         if schema > SCHEMA:
             raise UsageError(
                 f"{where}: written by a newer bench (schema {schema}); this one reads up to {SCHEMA}: "
@@ -118,3 +120,10 @@ def _decode(line: bytes, where: str) -> Record:
         return _DECODER.decode(line)
     except (msgspec.ValidationError, msgspec.DecodeError) as error:
         raise UsageError(f"{where}: not a record: {error}") from None
+
+
+def _upgraded(record: dict[str, Any]) -> dict[str, Any]:
+    """Return a record of schema 1 as one of today: a fixed number of processes, a warm-up that looked for nothing."""
+    old = record.get("protocol", {})
+    added = {"processes_at_most": old.get("processes"), "warmup_at_most_seconds": old.get("warmup_seconds")}
+    return record | {"schema": SCHEMA, "protocol": old | added}

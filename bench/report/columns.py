@@ -8,10 +8,23 @@ from typing import Literal, NamedTuple, TypeVar
 
 from bench.plan.cards import framework_model, model_card, published
 from bench.plan.cell import Cell
+from bench.records.flags import flags
+from bench.records.rates import joules_per_image
 from bench.records.record import Accuracy, Build, Export, Inference, Memory, MemoryPeak, Record, Training
 from bench.report.format import NOTHING, mebibytes, milliseconds, number, percent, rate, top1
 
 T = TypeVar("T")
+
+
+class Reference(NamedTuple):
+    """What the rows of one run are held against.
+
+    `flops`: of one image's forward pass, by architecture, framework and image size. `ceilings`: operations a second, by
+    device and the name of the product's precision.
+    """
+
+    flops: dict[tuple[str, str, int], int]
+    ceilings: dict[tuple[str, str], float]
 
 
 class Row(NamedTuple):
@@ -19,6 +32,7 @@ class Row(NamedTuple):
 
     cell: Cell
     records: list[Record]
+    reference: Reference = Reference({}, {})
 
     def figures(self, kind: type[T]) -> list[T]:
         """Return the figures of one kind, one a process."""
@@ -60,6 +74,58 @@ def _lost(training: Training) -> float:
     return 1 - loader.steps / loader.total_seconds / device
 
 
+_PRODUCT = {"fp32": "fp32", "tf32": "tf32", "amp-fp16": "fp16", "amp-bf16": "bf16", "bf16": "bf16"}
+_PASSES: dict[type, int] = {Training: 3, Inference: 1}
+
+
+def _of_ceiling(kind: type[Training] | type[Inference]) -> Callable[[Row], str]:
+    """Return a column of the share of the device's fastest product that a row reaches; a training step is three passes."""
+
+    def column(row: Row) -> str:
+        cell = row.cell
+        flops = row.reference.flops.get((cell.architecture, cell.framework, cell.image_size))
+        ceiling = row.reference.ceilings.get((cell.device, _PRODUCT[cell.precision]))
+        rates = [found.resident.images_per_second(row.batch_size) for found in row.figures(kind)]
+        if not (flops and ceiling and rates):
+            return NOTHING
+        return percent(median(rates) * flops * _PASSES[kind] / ceiling)
+
+    return column
+
+
+def _flags(*kinds: type) -> Callable[[Row], str]:
+    """Return a column of the flags of what is timed in a row."""
+
+    def column(row: Row) -> str:
+        found: dict[str, None] = {}
+        for kind in kinds:
+            found |= dict.fromkeys(flags([record for record in row.records if isinstance(record.figures, kind)]))
+        return ", ".join(found) or NOTHING
+
+    return column
+
+
+def _joules(kind: type, part: Literal["gross", "net"]) -> Callable[[Row], str]:
+    """Return a column of the joules an image takes, in the middle process."""
+
+    def column(row: Row) -> str:
+        records = [record for record in row.records if isinstance(record.figures, kind)]
+        known = [joules for record in records if (joules := joules_per_image(record, part)) is not None]
+        return rate(known)
+
+    return column
+
+
+def _allocated(part: Literal["inference", "training"], field: str) -> Callable[[Row], str]:
+    """Return a column of one of the three ways to see the memory of a GPU."""
+    return lambda row: mebibytes(
+        max(
+            (bytes_ for m in row.figures(Memory) if (bytes_ := getattr(getattr(m, part), field)) is not None),
+            default=None,
+        )
+    )
+
+
 def _batch(row: Row) -> str:
     return f"{row.batch_size} (auto)" if row.cell.batch_size == "auto" else str(row.batch_size)
 
@@ -87,7 +153,7 @@ def _part(row: Row, kind: type) -> Row:
     if not cells:
         return Row(row.cell, [])
     cell = max(cells, key=lambda cell: (cell.image_size, str(cell.batch_size).zfill(6), cell.id))
-    return Row(cell, [record for record in row.records if record.cell == cell])
+    return Row(cell, [record for record in row.records if record.cell == cell], row.reference)
 
 
 def _shape(row: Row) -> str:
@@ -151,10 +217,16 @@ TRAINING: Columns = _AXES | {
     "Lost to it": lambda row: percent(_mean([_lost(t) for t in row.figures(Training)])),
     "First step, s": lambda row: number(_mean([t.first_step_seconds for t in row.figures(Training)]), 2),
     "Compile, s": lambda row: number(_mean([t.compile_seconds for t in row.figures(Training)])),
+    "Of the ceiling": _of_ceiling(Training),
+    "J an image": _joules(Training, "gross"),
+    "above idle": _joules(Training, "net"),
     "Processes": lambda row: _count(row, Training),
     "Seeds": lambda row: _count(row, Accuracy),
     "Peak memory, MiB": lambda row: _peak([m.training for m in row.figures(Memory)]),
+    "Reserved, MiB": _allocated("training", "reserved_bytes"),
+    "On the device, MiB": _allocated("training", "device_bytes"),
     "Whole process, MiB": lambda row: _whole(row, "training"),
+    "Flags": _flags(Training),
 }
 INFERENCE: Columns = _AXES | {
     "img/s": lambda row: rate([i.resident.images_per_second(row.batch_size) for i in row.figures(Inference)]),
@@ -163,9 +235,15 @@ INFERENCE: Columns = _AXES | {
     "p99, ms": _latency(0.99),
     "First batch, s": lambda row: number(_mean([i.first_batch_seconds for i in row.figures(Inference)]), 2),
     "Compile, s": lambda row: number(_mean([i.compile_seconds for i in row.figures(Inference)])),
+    "Of the ceiling": _of_ceiling(Inference),
+    "J an image": _joules(Inference, "gross"),
+    "above idle": _joules(Inference, "net"),
     "Processes": lambda row: _count(row, Inference),
     "Peak memory, MiB": lambda row: _peak([m.inference for m in row.figures(Memory)]),
+    "Reserved, MiB": _allocated("inference", "reserved_bytes"),
+    "On the device, MiB": _allocated("inference", "device_bytes"),
     "Whole process, MiB": lambda row: _whole(row, "inference"),
+    "Flags": _flags(Inference),
 }
 OVERVIEW: Columns = MODEL | {
     "Precision": lambda row: row.cell.precision,
@@ -180,6 +258,8 @@ OVERVIEW: Columns = MODEL | {
     "Inference timed at": _in_part(Inference, _shape),
     "Inference img/s": _in_part(Inference, INFERENCE["img/s"]),
     "p50, ms": _in_part(Inference, INFERENCE["p50, ms"]),
+    "Training's flags": _in_part(Training, TRAINING["Flags"]),
+    "Inference's flags": _in_part(Inference, INFERENCE["Flags"]),
     "Best for": lambda row: model_card(row.cell.architecture).best_for or NOTHING,
 }
 EXPORTS: Columns = MODEL | {
@@ -197,14 +277,30 @@ EXPORTS: Columns = MODEL | {
     "p99, ms": _export_latency(0.99),
     "Largest error": lambda row: f"{_first(row, Export).maximum_relative_error:.0e}",
     "Equal top-1": lambda row: percent(_first(row, Export).top1_agreement),
+    "Flags": _flags(Export),
 }
 _RATE_NOTE = (
     "Rates: median over processes; in brackets their whole range below six processes, from six on the 95 % interval of the "
-    "median (order statistics)."
+    "median (interpolated order statistics)."
 )
 _MEMORY_NOTE = (
     "Peak memory: on a GPU the allocator's peak, on a CPU the resident peak above what stood before the model, which holds what "
-    "the model is the first to touch: a library's own code, its compiler. Whole process: with what stood before, the imports."
+    "the model is the first to touch: a library's own code, its compiler. Whole process: with what stood before, the imports. "
+    "Reserved: by the allocator. On the device: what NVML saw it grow by, if nobody else used it."
+)
+_FLAGS_NOTE = (
+    "Flags: few_processes: fewer than the six that an interval takes; not_converged: the interval is wider than the protocol "
+    "asks; warmup_not_converged: the warm-up was cut off while its steps still changed; unstable: processes spread by more "
+    "than 2 %, blocks drift by more than 1 % or fall into two groups, or something else ran; on a GPU also throttled, "
+    "power_capped and host_bound. `bench lint --flags` says what was seen."
+)
+_CEILING_NOTE = (
+    "Of the ceiling: the model's operations a second (a training step counts three forward passes) over those of the fastest "
+    "matrix product in the precision, below."
+)
+_ENERGY_NOTE = (
+    "J an image: of the GPU's board, or the CPU's package, while blocks were timed; sensors differ by ±10 %, so smaller "
+    "differences say nothing. Above idle: less what the device took just before."
 )
 _TOP1_NOTE = (
     "Top-1 of one seed: in brackets Wilson's 95 % interval for a test split of this size, which says nothing of other seeds; "
@@ -220,13 +316,19 @@ TRAINING_NOTES = {
     "Lost to it": "Lost to it: how far training from the loader falls short of training on batches that lie on the device; they "
     "are measured one after the other, so noise may make it negative.",
     "Top-1 on test, %": _TOP1_NOTE,
+    "Of the ceiling": _CEILING_NOTE,
+    "J an image": _ENERGY_NOTE,
     "Peak memory, MiB": _MEMORY_NOTE,
+    "Flags": _FLAGS_NOTE,
 }
 INFERENCE_NOTES = {
     "img/s": _RATE_NOTE,
     "p50, ms": "Latency is of single images, over the requests of all processes. 'too few': a percentile needs 64 samples at "
     "p90 and 662 at p99 (MLPerf LoadGen's rule).",
+    "Of the ceiling": _CEILING_NOTE,
+    "J an image": _ENERGY_NOTE,
     "Peak memory, MiB": _MEMORY_NOTE,
+    "Flags": _FLAGS_NOTE,
 }
 EXPORTS_NOTES = {
     "": "One process each. The largest error is over all logits of the compared images, as a share of the largest logit; an "
@@ -238,4 +340,5 @@ OVERVIEW_NOTES = {
     "Training img/s": _RATE_NOTE,
     "Top-1 on test, %": _TOP1_NOTE,
     "Training's peak, MiB": _MEMORY_NOTE,
+    "Training's flags": _FLAGS_NOTE,
 }

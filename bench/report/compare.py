@@ -2,23 +2,25 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from statistics import median
 
 import msgspec
 
 from bench.errors import UsageError, unknown
-from bench.measure.verdict import FALSE_DISCOVERIES, Judgement, Verdict, unpaired, verdicts
+from bench.measure.verdict import FALSE_DISCOVERIES, SAME_MACHINE_MARGIN, Judgement, Verdict, paired, unpaired, verdicts
 from bench.plan.cell import Cell
-from bench.records.record import Export, Inference, Record, Training
+from bench.records.rates import sm_mhz, speeds
+from bench.records.record import Record
 from bench.report.format import NOTHING, rate
 from bench.report.table import Table
 
 # Fewer processes, or the same figure copied, give no spread to judge by.
 FEWEST = 2
-_PROTOCOL_FREE = ("processes", "seeds", "timeout_seconds")
+TWO_RUNS_MARGIN = 0.05
+_PROTOCOL_FREE = ("preset", "processes", "processes_at_most", "seeds", "timeout_seconds")
+_CONTROL = "a-again"
 
 
-class Side(msgspec.Struct, frozen=True, kw_only=True):
+class Part(msgspec.Struct, frozen=True, kw_only=True):
     """One of the two: its name as given, its records, and the axes that it fixes to a value of its own."""
 
     name: str
@@ -37,90 +39,153 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
-    """`differences`: in what the sides are unlike but for what was measured. `unmatched`: rows that one side alone has."""
+    """`differences`: in what the sides are unlike but for what was measured. `unmatched`: rows that one side alone has.
+
+    `in_turns`: whether both ran on one machine in turns, process against process. Then `control` has A against A, and
+    where that differs no verdict stands.
+    """
 
     a: str
     b: str
+    in_turns: bool
     margin: float
     differences: tuple[str, ...]
     pairs: tuple[Pair, ...]
+    control: tuple[Pair, ...]
     unmatched: int
 
+    @property
+    def stands(self) -> bool:
+        """Whether the control says that the run can tell anything."""
+        return not any(_differs(pair.verdict) for pair in self.control)
 
-def side(text: str, records: Sequence[Record]) -> Side:
+
+def part(text: str, records: Sequence[Record]) -> Part:
     """Return the records of `PATH` or of `PATH:axis=value,axis=value`, of which the caller has read the path's."""
     _, _, label = text.partition(":")
     fixed: dict[str, str] = {}
-    for part in label.split(",") if label else ():
-        axis, equals, value = part.partition("=")
-        if axis not in Cell.__struct_fields__:
-            raise unknown("axis", axis, Cell.__struct_fields__)
+    for piece in label.split(",") if label else ():
+        axis, equals, value = piece.partition("=")
+        if axis not in (*Cell.__struct_fields__, "side"):
+            raise unknown("axis", axis, (*Cell.__struct_fields__, "side"))
         if not equals:
             raise UsageError(f"{text!r}: write {axis}=VALUE")
         fixed[axis] = value
-    kept = tuple(r for r in records if all(str(getattr(r.cell, axis)) == value for axis, value in fixed.items()))
+    kept = tuple(record for record in records if all(_value(record, axis) == value for axis, value in fixed.items()))
     if not any(record.figures for record in kept):
         raise UsageError(f"{text}: no results; bench list and the file's own table say what there is")
-    return Side(name=text, records=kept, fixed=fixed)
+    return Part(name=text, records=kept, fixed=fixed)
 
 
-def compare(a: Side, b: Side, margin: float) -> Comparison:
-    """Match what both sides have, but for the axes that either fixes, and judge every pair; over all rows together."""
-    free = a.fixed.keys() | b.fixed.keys()
-    rates = [_rates(one, free) for one in (a, b)]
-    shared = sorted(rates[0].keys() & rates[1].keys(), key=_order)
-    judged = [key for key in shared if all(len(set(one[key])) >= FEWEST for one in rates)]
-    effects = [unpaired(rates[0][key], rates[1][key]) for key in judged]
-    found = dict(zip(judged, verdicts(effects, margin), strict=True))
-    return Comparison(
+def sides(path: str, records: Sequence[Record]) -> tuple[Part, Part, Part | None]:
+    """Return A, B and the control of one run that compares; raise `UsageError` for a run of one side."""
+    held = {record.side for record in records}
+    if not {"a", "b"} <= held:
+        raise UsageError(f"{path} has one side only; name two results, or measure with bench run --against")
+    control = part(f"{path}:side={_CONTROL}", records) if _CONTROL in held else None
+    return part(f"{path}:side=a", records), part(f"{path}:side=b", records), control
+
+
+def _value(record: Record, axis: str) -> str:
+    return str(record.side if axis == "side" else getattr(record.cell, axis))
+
+
+def compare(a: Part, b: Part, control: Part | None = None, margin: float | None = None) -> Comparison:
+    """Match what both sides have, but for the axes that either fixes, and judge every pair; over all rows together.
+
+    Sides of one run are held against each other process by process, with a margin of 1 % or of what the control gave where
+    that is more; else two runs, with 5 %.
+    """
+    in_turns = {"side"} == a.fixed.keys() == b.fixed.keys() and _runs(a) == _runs(b)
+    checked = _judged(a, control, SAME_MACHINE_MARGIN, in_turns)[0] if control else ()
+    if margin is None:
+        given = [abs(pair.verdict.ratio - 1) for pair in checked if pair.verdict]
+        margin = max(SAME_MACHINE_MARGIN, *given, 0.0) if in_turns else TWO_RUNS_MARGIN
+    pairs, unmatched = _judged(a, b, margin, in_turns)
+    found = Comparison(
         a=a.name,
         b=b.name,
+        in_turns=in_turns,
         margin=margin,
-        differences=tuple(sorted(_differences(a, b, free))),
-        pairs=tuple(
-            Pair(
-                cell=dict(key[0]),
-                quantity=key[1],
-                a=tuple(rates[0][key]),
-                b=tuple(rates[1][key]),
-                verdict=found.get(key),
-            )
-            for key in shared
-        ),
-        unmatched=len(rates[0].keys() ^ rates[1].keys()),
+        differences=() if in_turns else tuple(sorted(_differences(a, b, a.fixed.keys() | b.fixed.keys()))),
+        pairs=pairs,
+        control=checked,
+        unmatched=unmatched,
     )
+    if found.stands:
+        return found
+    return msgspec.structs.replace(found, pairs=tuple(msgspec.structs.replace(p, verdict=None) for p in pairs))
 
 
 Key = tuple[tuple[tuple[str, str | int], ...], str]
+Process = tuple[str, int]
+
+
+def _runs(one: Part) -> set[str]:
+    return {record.run for record in one.records}
+
+
+def _judged(a: Part, b: Part, margin: float, in_turns: bool) -> tuple[tuple[Pair, ...], int]:
+    """Return the pairs with their verdicts, and the number of rows that one side alone has."""
+    free = a.fixed.keys() | b.fixed.keys()
+    found = [_by_process(one, free) for one in (a, b)]
+    keys = sorted(found[0].keys() & found[1].keys(), key=_order)
+    samples = {}
+    for key in keys:
+        processes = [sorted(one[key]) for one in found]
+        if in_turns:
+            processes = [sorted(found[0][key].keys() & found[1][key].keys())] * 2
+        samples[key] = [[one[key][process] for process in own] for one, own in zip(found, processes, strict=True)]
+    rates = {key: [[value for value, _ in own] for own in both] for key, both in samples.items()}
+    judged = [key for key in keys if all(len(set(own)) >= FEWEST for own in rates[key])]
+    effect = paired if in_turns else unpaired
+    verdict = dict(zip(judged, verdicts([effect(*rates[key]) for key in judged], margin), strict=True))
+    if in_turns:
+        verdict |= _confirmed(judged, samples, verdict, margin)
+    pairs = tuple(
+        Pair(
+            cell=dict(key[0]), quantity=key[1], a=tuple(rates[key][0]), b=tuple(rates[key][1]), verdict=verdict.get(key)
+        )
+        for key in keys
+    )
+    return pairs, len(found[0].keys() ^ found[1].keys())
+
+
+def _confirmed(
+    judged: Sequence[Key],
+    samples: Mapping[Key, Sequence[Sequence[tuple[float, float | None]]]],
+    found: Mapping[Key, Verdict],
+    margin: float,
+) -> dict[Key, Verdict]:
+    """Return what becomes of verdicts on a GPU once rates are taken a clock cycle: a clock that moved is no speed-up."""
+    clocked = [key for key in judged if all(mhz for own in samples[key] for _, mhz in own)]
+    cycles = [paired(*([value / mhz for value, mhz in own if mhz] for own in samples[key])) for key in clocked]
+    return {
+        key: msgspec.structs.replace(found[key], judgement=Judgement.INCONCLUSIVE)
+        for key, again in zip(clocked, verdicts(cycles, margin), strict=True)
+        if _differs(found[key]) and again.judgement is not found[key].judgement
+    }
+
+
+def _differs(verdict: Verdict | None) -> bool:
+    return verdict is not None and verdict.judgement in (Judgement.FASTER, Judgement.SLOWER)
 
 
 def _order(key: Key) -> tuple[str, ...]:
     return *(str(value) for _, value in key[0]), key[1]
 
 
-def _rates(one: Side, free: set[str]) -> dict[Key, list[float]]:
-    found: dict[Key, list[float]] = defaultdict(list)
+def _by_process(one: Part, free: set[str]) -> dict[Key, dict[Process, tuple[float, float | None]]]:
+    """Return each process's speed and its GPU's clock, by what was measured."""
+    found: dict[Key, dict[Process, tuple[float, float | None]]] = defaultdict(dict)
     for record in one.records:
         axes = tuple((axis, getattr(record.cell, axis)) for axis in Cell.__struct_fields__ if axis not in free)
-        for quantity, value in _quantities(record):
-            found[axes, quantity].append(value)
+        for quantity, value in speeds(record):
+            found[axes, quantity][record.run, record.process] = value, sm_mhz(record)
     return found
 
 
-def _quantities(record: Record) -> Iterator[tuple[str, float]]:
-    """Yield every speed that a record holds, by name; a latency's is its inverse."""
-    figures, size = record.figures, record.batch_size or 0
-    if isinstance(figures, Training):
-        yield "training", figures.resident.images_per_second(size)
-        yield "training from the loader", figures.loader.steps * size / figures.loader.total_seconds
-    elif isinstance(figures, Inference):
-        yield "inference", figures.resident.images_per_second(size)
-        yield "latency p50", 1 / median(figures.latency_seconds)
-    elif isinstance(figures, Export):
-        yield f"{record.measurement} latency p50", 1 / median(figures.latency_seconds)
-
-
-def _differences(a: Side, b: Side, free: set[str]) -> Iterator[str]:
+def _differences(a: Part, b: Part, free: set[str]) -> Iterator[str]:
     """Yield, by name and with both values, what differs of the protocol, the recipe and the software."""
     for what, read in _CONDITIONS.items():
         if what == "recipe" and "recipe" in free:
@@ -135,7 +200,7 @@ def _differences(a: Side, b: Side, free: set[str]) -> Iterator[str]:
             yield f"{name}: {versions[0]} in A, {versions[1]} in B"
 
 
-def _packages(one: Side) -> Mapping[str, str]:
+def _packages(one: Part) -> Mapping[str, str]:
     found: dict[str, set[str]] = defaultdict(set)
     for record in one.records:
         for name, version in record.environment.packages.items():
@@ -171,7 +236,7 @@ def table(comparison: Comparison) -> Table:
             pair.quantity,
             rate(pair.a),
             rate(pair.b),
-            *_said(pair.verdict),
+            *_said(pair.verdict, comparison.stands),
         )
         for pair in pairs
     )
@@ -181,7 +246,12 @@ def table(comparison: Comparison) -> Table:
         labels=len(_axes(comparison)) + 1,
         rows=rows,
         notes=(
-            _NOTE.format(margin=comparison.margin, false_discoveries=FALSE_DISCOVERIES),
+            _NOTE.format(
+                how="in turns, process against process" if comparison.in_turns else "Welch",
+                margin=comparison.margin,
+                false_discoveries=FALSE_DISCOVERIES,
+            ),
+            *_control_notes(comparison),
             f"Rows that one side alone has: {comparison.unmatched}.",
             *(f"Unlike: {difference}." for difference in comparison.differences),
         ),
@@ -204,15 +274,25 @@ def _axes(comparison: Comparison) -> tuple[str, ...]:
     return tuple(axis for axis in (cells[0] if cells else ()) if len({cell[axis] for cell in cells}) > 1)
 
 
-def _said(verdict: Verdict | None) -> tuple[str, str, str]:
+def _control_notes(comparison: Comparison) -> Iterator[str]:
+    for pair in comparison.control:
+        if pair.verdict is not None:
+            ratio, _, said = _said(pair.verdict, True)
+            cell = ", ".join(str(pair.cell[axis]) for axis in ("architecture", "framework", "precision", "execution"))
+            yield f"Control, A against A: {cell}, {pair.quantity}: {ratio}, {said}."
+    if not comparison.stands:
+        yield "The control differs from itself, so no verdict of this run stands."
+
+
+def _said(verdict: Verdict | None, stands: bool) -> tuple[str, str, str]:
     if verdict is None:
-        return NOTHING, NOTHING, "too few processes"
+        return NOTHING, NOTHING, "too few processes" if stands else "none: the control differs"
     ratio = f"{verdict.ratio:.3f} ({verdict.low:.3f}–{verdict.high:.3f})"
     return ratio, f"{verdict.adjusted_p:.2g}", verdict.judgement.value
 
 
 _NOTE = (
     "Rates: median over processes, more is faster; a latency stands as requests a second. B over A: ratio of geometric means "
-    "with Student's 95 % interval over processes (Welch). FASTER and SLOWER: the interval wholly beyond ±{margin:.3g} and p, "
+    "with Student's 95 % interval over processes ({how}). FASTER and SLOWER: the interval wholly beyond ±{margin:.3g} and p, "
     "adjusted over all rows, at most {false_discoveries}; SAME: wholly within; else INCONCLUSIVE."
 )

@@ -10,7 +10,9 @@ from bench.measure.statistics import percentile
 from bench.measure.timing import Blocks
 from bench.plan.cards import dataset_card, dataset_names
 from bench.plan.cell import Cell
+from bench.records.flags import flags
 from bench.records.record import Accuracy, Export, Inference, Record, Training
+from bench.report.format import NOTHING
 from bench.report.table import Table
 
 # A model that answers no better than this many times chance has not learned; its throughput is of no use.
@@ -41,6 +43,16 @@ def table(findings: Sequence[Finding]) -> Table:
     rows = tuple((f.lint, f.cell, f.measurement, str(f.process), f.said) for f in findings)
     columns = ("Lint", "Cell", "Measurement", "Process", "What")
     return Table(title="Findings", columns=columns, labels=5, rows=rows)
+
+
+def flags_table(records: Sequence[Record]) -> Table:
+    """Return every flag of every row, with what was seen."""
+    rows: dict[tuple[str, ...], list[Record]] = defaultdict(list)
+    for record in records:
+        rows[record.run, record.cell.id, record.measurement, record.side or NOTHING].append(record)
+    found = tuple((*row[1:], name, said) for row, own in rows.items() for name, said in flags(own).items())
+    columns = ("Cell", "Measurement", "Side", "Flag", "Seen")
+    return Table(title="Flags", columns=columns, labels=5, rows=found)
 
 
 def _finding(name: str, record: Record, said: str) -> Finding:

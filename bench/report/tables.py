@@ -9,9 +9,10 @@ from bench.frameworks import FRAMEWORKS, library
 from bench.measure import PROBE
 from bench.plan.cards import model_card, model_names
 from bench.plan.cell import PRECISIONS, Cell
-from bench.records.record import Accuracy, BatchSize, Build, Export, Inference, Record, Training
+from bench.records.record import Accuracy, BatchSize, Build, Ceilings, Export, Inference, Record, Training
 from bench.report import columns
-from bench.report.columns import Columns, Row
+from bench.report.ceilings import ceilings_table
+from bench.report.columns import Columns, Reference, Row
 from bench.report.format import NOTHING
 from bench.report.table import Table
 
@@ -19,34 +20,64 @@ from bench.report.table import Table
 def tables(records: Sequence[Record]) -> tuple[Table, ...]:
     """Return every table that the records of one run fill, sorted and with fixed digits.
 
-    Rows stand in one table only where device, data set, weights and recipe are the same.
+    Rows stand in one table only where device, data set, weights and recipe are the same. Of a run that compares the tables
+    show B, and one more shows both.
     """
+    compared = [record for record in records if record.side is not None]
+    records = [record for record in records if record.side in (None, "b")]
+    reference = _reference(records)
     groups: dict[tuple[str, ...], list[Record]] = defaultdict(list)
     for record in records:
+        if isinstance(record.figures, Ceilings):
+            continue
         cell = record.cell
         groups[(cell.dataset, f"{cell.weights} weights", f"recipe {cell.recipe}", f"on {cell.device}")].append(record)
-    found = [table for fixed in sorted(groups) for table in _overviews(", ".join(fixed), groups[fixed])]
-    found.append(_table("Models", _rows(records, Build), columns.MODELS, 2, columns.MODELS_NOTES))
+    found = [table for fixed in sorted(groups) for table in _overviews(", ".join(fixed), groups[fixed], reference)]
+    found.append(_table("Models", _rows(records, reference, Build), columns.MODELS, 2, columns.MODELS_NOTES))
     for fixed in sorted(groups):
         said, own = ", ".join(fixed), groups[fixed]
         found += [
             _table(
                 f"Training and accuracy: {said}",
-                _rows(own, Training, Accuracy),
+                _rows(own, reference, Training, Accuracy),
                 columns.TRAINING,
                 4,
                 columns.TRAINING_NOTES,
             ),
-            _table(f"Inference: {said}", _rows(own, Inference), columns.INFERENCE, 4, columns.INFERENCE_NOTES),
+            _table(
+                f"Inference: {said}", _rows(own, reference, Inference), columns.INFERENCE, 4, columns.INFERENCE_NOTES
+            ),
             _table(f"Exports: {said}", _export_rows(own), columns.EXPORTS, 4, columns.EXPORTS_NOTES),
         ]
-    found.append(_not_measured(records))
+    found += [
+        ceilings_table(f"What the device can do at most: on {record.cell.device}", record.figures)
+        for record in records
+        if isinstance(record.figures, Ceilings)
+    ]
+    if compared:
+        # Only here, for statistics need scipy and most results can be shown without.
+        from bench.report import compare
+
+        found.append(compare.table(compare.compare(*compare.sides(records[0].run, compared))))
+    found.append(_not_measured([*records, *(record for record in compared if record.side != "b")]))
     return tuple(_with_differences(table) for table in found if table.rows)
 
 
-def _overviews(said: str, records: Sequence[Record]) -> list[Table]:
+def _reference(records: Sequence[Record]) -> Reference:
+    flops: dict[tuple[str, str, int], int] = {}
+    ceilings: dict[tuple[str, str], float] = {}
+    for record in records:
+        cell, figures = record.cell, record.figures
+        if isinstance(figures, Build) and figures.flops_per_image:
+            flops[cell.architecture, cell.framework, cell.image_size] = figures.flops_per_image
+        elif isinstance(figures, Ceilings):
+            ceilings |= {(cell.device, found.name): found.per_second for found in figures.found if found.operations}
+    return Reference(flops, ceilings)
+
+
+def _overviews(said: str, records: Sequence[Record], reference: Reference) -> list[Table]:
     """Return one table a library's kind, with one row a model, and one that sets every framework's side by side."""
-    models = _models(records)
+    models = _models(records, reference)
     kinds: dict[str, list[Row]] = defaultdict(list)
     for row in models:
         kinds[FRAMEWORKS[row.cell.framework].kind].append(row)
@@ -71,11 +102,11 @@ def _breadth(rows: Sequence[Row]) -> tuple[int, int]:
     return len({row.cell.framework for row in rows}), len(measured)
 
 
-def _models(records: Sequence[Record]) -> list[Row]:
+def _models(records: Sequence[Record], reference: Reference) -> list[Row]:
     """Return one row a model as one framework runs it: its cells in one precision, fp32 where that was measured."""
     cells: dict[tuple[str, str, str], dict[str, list[Record]]] = defaultdict(lambda: defaultdict(list))
     for record in records:
-        if record.figures is not None and not isinstance(record.figures, Export | BatchSize):
+        if record.figures is not None and not isinstance(record.figures, Export | BatchSize | Ceilings):
             cell = record.cell
             cells[cell.architecture, cell.framework, cell.execution][cell.precision].append(record)
     rows = []
@@ -86,7 +117,8 @@ def _models(records: Sequence[Record]) -> list[Row]:
         if timed:
             own = precisions[min(timed, key=list(PRECISIONS).index)]
             built = [record for record in precisions["fp32"] if isinstance(record.figures, Build) and record not in own]
-            rows.append(Row(own[0].cell, sorted([*own, *built], key=lambda r: (r.cell.id, r.measurement, r.process))))
+            own = sorted([*own, *built], key=lambda r: (r.cell.id, r.measurement, r.process))
+            rows.append(Row(own[0].cell, own, reference))
     return sorted(rows, key=lambda row: (row.cell.architecture, row.cell.framework, row.cell.execution))
 
 
@@ -114,12 +146,12 @@ def _with_differences(table: Table) -> Table:
     return msgspec.structs.replace(table, notes=(*table.notes, note))
 
 
-def _rows(records: Sequence[Record], *kinds: type) -> list[Row]:
+def _rows(records: Sequence[Record], reference: Reference, *kinds: type) -> list[Row]:
     """Return one row a cell that has figures of any of the kinds."""
     cells: dict[Cell, list[Record]] = defaultdict(list)
     for record in records:
         cells[record.cell].append(record)
-    rows = [Row(cell, sorted(own, key=lambda r: (r.measurement, r.process))) for cell, own in cells.items()]
+    rows = [Row(cell, sorted(own, key=lambda r: (r.measurement, r.process)), reference) for cell, own in cells.items()]
     return [row for row in sorted(rows, key=_order) if any(row.figures(kind) for kind in kinds)]
 
 
@@ -127,7 +159,7 @@ def _export_rows(records: Sequence[Record]) -> list[Row]:
     """Return one row an exported artifact."""
     return [
         Row(row.cell, [record])
-        for row in _rows(records, Export)
+        for row in _rows(records, Reference({}, {}), Export)
         for record in row.records
         if isinstance(record.figures, Export)
     ]
@@ -162,7 +194,12 @@ def _table(title: str, rows: list[Row], shown: Columns, labels: int, notes: dict
 
 def _not_measured(records: Sequence[Record]) -> Table:
     rows = {
-        (record.cell.id, record.measurement, record.status, record.reason or "")
+        (
+            record.cell.id,
+            record.measurement + (f", {record.side}" if record.side else ""),
+            record.status,
+            record.reason or "",
+        )
         for record in records
         if record.status != "ok" and record.measurement != PROBE
     }

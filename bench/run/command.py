@@ -1,35 +1,42 @@
 """`bench run`: options become jobs, jobs become a results file, and its tables are shown."""
 
 from collections import defaultdict
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 
 from bench.errors import UsageError
-from bench.plan.cell import Cell, Job
+from bench.plan.cell import Cell, Job, Side
 from bench.plan.estimate import estimate_seconds
 from bench.plan.files import file_hash
 from bench.plan.jobs import jobs
 from bench.plan.matrix import Matrix, Planned, expand, matrix_path, read_matrix
+from bench.plan.protocol import preset
 from bench.plan.selection import narrow
 from bench.records.environment import Environment, environment
 from bench.records.record import Record
-from bench.records.store import latest, read_file
+from bench.records.store import latest, read, read_file
 from bench.report.table import Table, show
 from bench.report.tables import tables
+from bench.run.ceilings import ceilings_job
+from bench.run.installation import Installation, opened
 from bench.run.launcher import Isolation
 from bench.run.progress import Progress, duration
 from bench.run.runner import Run, run_jobs
 
 COMPLETE, FAILED = 0, 1
+Others = Mapping[Side | None, tuple[Installation, Environment]]
 _FAILURES = ("failed", "timeout", "diverged", "out_of_memory")
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """What the command line asked for."""
+    """What the command line asked for. `against`: a results file, a virtual environment or a git ref to compare with."""
 
     matrix: str
+    protocol: str | None
+    against: str | None
     axes: dict[str, str]
     device: str
     results: Path
@@ -41,19 +48,34 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
 def measure(options: Options) -> int:
     """Measure the matrix, print its tables, and return the exit status: 1 when a row failed, else 0."""
+    against = options.against
+    if against is None:
+        return _measure(options, {})
+    if Path(against).is_file() or against.endswith(".jsonl"):
+        return _measure(options, {}, stored=Path(against))
+    with opened(against) as other:
+        return _measure(options, {"a": other, "a-again": other})
+
+
+def _measure(options: Options, others: Others, stored: Path | None = None) -> int:
     path, matrix, planned = _plan(options)
-    file = _results_file(options, path, matrix)
+    if stored is not None:
+        read(stored)  # Before anything is measured: a file that cannot be read is a person's mistake.
+    file = _results_file(options, path, matrix, others)
     run = Run(
         file=file,
         matrix_hash=file_hash(path),
         isolation=options.isolation,
         time_budget_seconds=options.time_budget_seconds,
+        others=others,
     )
-    todo = jobs(planned, matrix.protocol, options.seed)
+    todo = jobs(planned, matrix.protocol, options.seed, compared=bool(others))
+    if (limits := ceilings_job(todo)) is not None:
+        todo = (limits, *todo)
     print(f"{len(planned)} cells, {len(todo)} jobs, {options.isolation} isolation, into {file}", flush=True)
     try:
         with Progress() as progress:
-            ended = run_jobs(todo, run, progress)
+            left = run_jobs(todo, run, progress)
     except OSError as error:
         raise UsageError(f"{error}; what is measured lies in {file}, go on with --resume") from None
     except KeyboardInterrupt:
@@ -69,21 +91,31 @@ def measure(options: Options) -> int:
     records = [record for record in records if record.key in asked]
     for table in tables(records):
         show(table)
-    print(_closing(records, todo, ended, file))
+    if stored is not None:
+        show(_compared(stored, file, records))
+    print(_closing(records, left, file))
     return FAILED if any(record.status in _FAILURES for record in records) else COMPLETE
+
+
+def _compared(stored: Path, file: Path, records: list[Record]) -> Table:
+    # Only here, for it needs scipy, and without anything to compare a run does not.
+    from bench.report import compare
+
+    found = compare.compare(compare.part(str(stored), latest(read(stored))), compare.part(str(file), records))
+    return compare.table(found)
 
 
 def dry(options: Options) -> None:
     """Print the cells, what is measured of each, and a rough estimate."""
     _, matrix, planned = _plan(options)
-    todo = jobs(planned, matrix.protocol, options.seed)
+    todo = jobs(planned, matrix.protocol, options.seed, compared=options.against is not None)
     by_cell: dict[Cell, list[Job]] = defaultdict(list)
     for job in todo:
         by_cell[job.cell].append(job)
     show(
         Table(
             title=f"{options.matrix}: {matrix.description}",
-            columns=("Cell", "Measurements", "Processes", "Estimate"),
+            columns=("Cell", "Measurements", "Processes at most", "Estimate"),
             labels=2,
             rows=tuple(_dry_row(entry, by_cell[entry.cell]) for entry in planned),
         )
@@ -102,13 +134,15 @@ def _dry_row(entry: Planned, own: list[Job]) -> tuple[str, ...]:
 def _plan(options: Options) -> tuple[Path, Matrix, tuple[Planned, ...]]:
     path = matrix_path(options.matrix)
     matrix = read_matrix(path)
-    planned = expand(narrow(matrix.grid, options.axes), _device(options.device))
+    if options.protocol is not None:
+        matrix = msgspec.structs.replace(matrix, protocol=preset(options.protocol))
+    planned = expand(narrow(matrix.grid, options.axes), resolve_device(options.device))
     if not planned:
         raise UsageError(f"nothing of the matrix {options.matrix} is left; see it with bench run --dry-run")
     return path, matrix, planned
 
 
-def _device(asked: str) -> str:
+def resolve_device(asked: str) -> str:
     """Return the device to run on: with 'auto' the first GPU that NVML sees, else the CPU."""
     kind, _, number = asked.partition(":")
     if asked == "auto":
@@ -118,11 +152,11 @@ def _device(asked: str) -> str:
     return asked
 
 
-def _results_file(options: Options, path: Path, matrix: Matrix) -> Path:
+def _results_file(options: Options, path: Path, matrix: Matrix, others: Others) -> Path:
     """Return a new file, or with --resume the newest of this matrix, if machine, software and protocol are the same."""
     runs = sorted(options.results.glob(f"{path.stem}-[0-9]*.jsonl")) if options.resume else []
     if runs:
-        differing = _differences(runs[-1], options, matrix)
+        differing = _differences(runs[-1], options, matrix, others)
         if not differing:
             return runs[-1]
         print(f"{runs[-1]} is not gone on with, a new run begins: {'; '.join(differing)}")
@@ -130,14 +164,19 @@ def _results_file(options: Options, path: Path, matrix: Matrix) -> Path:
     return options.results / f"{path.stem}-{stamp}.jsonl"
 
 
-def _differences(file: Path, options: Options, matrix: Matrix) -> list[str]:
+def _differences(file: Path, options: Options, matrix: Matrix, others: Others) -> list[str]:
     """Return in what a run differs from one that began now; records of the two could not stand in one table."""
     records: list[Record] = read_file(file)
     if not records:
         return []
-    then, now = records[-1].environment, environment()
+    if bool(others) is not any(record.side for record in records):
+        return ["one of the two compares with --against"]
     fields = [name for name in Environment.__struct_fields__ if name not in ("command", "commit", "dirty")]
-    found = [f"{n}: {getattr(then, n)} → {getattr(now, n)}" for n in fields if getattr(then, n) != getattr(now, n)]
+    found = []
+    for record in {record.side: record for record in records}.values():
+        then = record.environment
+        now = others[record.side][1] if record.side in others else environment()
+        found += [f"{n}: {getattr(then, n)} → {getattr(now, n)}" for n in fields if getattr(then, n) != getattr(now, n)]
     if records[-1].protocol != matrix.protocol:
         found.append("another protocol")
     if records[-1].isolation not in (options.isolation, "none"):
@@ -149,13 +188,12 @@ def _has_records(file: Path) -> bool:
     return file.exists() and file.stat().st_size > 0
 
 
-def _closing(records: list[Record], todo: tuple[Job, ...], ended: str, file: Path) -> str:
+def _closing(records: list[Record], left: int, file: Path) -> str:
     counts = dict.fromkeys(("ok", "unsupported", "unavailable", *_FAILURES), 0)
     for record in records:
         counts[record.status] += 1
     said = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
     budget = ""
-    if ended == "time_budget":
-        left = len({job.key for job in todo} - {record.key for record in records})
-        budget = f"\nThe time budget is spent with {left} of {len(todo)} jobs left; go on with --resume."
+    if left:
+        budget = f"\nThe time budget is spent with {left} jobs left, at most; go on with --resume."
     return f"{said}. Results: {file}{budget}"

@@ -6,9 +6,9 @@ import select
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
@@ -18,15 +18,21 @@ import msgspec
 from bench.export import FORMATS
 from bench.frameworks import FRAMEWORKS
 from bench.measure import MEASUREMENTS, PROBES
-from bench.plan.cell import Job
-from bench.plan.files import PACKAGE
+from bench.measure.nvml import open_gpu
+from bench.measure.processor import Processor
+from bench.measure.telemetry import Reader, Sampler, Telemetry
+from bench.plan.cell import Job, Side
 from bench.records.environment import physical_cores
 from bench.records.record import Outcome
+from bench.run.installation import OURS, Installation
 from bench.run.server import SERVER, Answer, Request
 
 Isolation = Literal["fork", "spawn"]
 START_TIMEOUT_SECONDS = 300.0
 KILL_TIMEOUT_SECONDS = 30.0
+# Before a job, where there is a sensor of power: what the machine takes when nothing runs.
+IDLE_SECONDS = 1.0
+_POWER = ("cpu_energy_joules", "gpu_energy_joules", "gpu_watts")
 # Imported by the server too, so that every job of a run is measured by the same code, whatever is edited meanwhile.
 _OWN_MODULES = (
     "bench.run.worker",
@@ -41,6 +47,7 @@ class Launched(msgspec.Struct, frozen=True, kw_only=True):
     outcome: Outcome
     start_seconds: float | None
     wall_seconds: float
+    telemetry: Telemetry | None = None
 
 
 class ServerGone(Exception):
@@ -50,8 +57,10 @@ class ServerGone(Exception):
 class Launcher:
     """Starts jobs through servers, one server an environment. As a context manager it leaves no process behind."""
 
-    def __init__(self, isolation: Isolation) -> None:
+    def __init__(self, isolation: Isolation, installations: Mapping[Side | None, Installation] | None = None) -> None:
+        """`installations`: where the jobs of a side run, for those that do not run here."""
         self.isolation: Isolation = isolation
+        self._installations = installations or {}
         self._servers: dict[tuple[object, ...], Server] = {}
         self._launched = 0
         self._folder = tempfile.TemporaryDirectory(prefix="bench-")
@@ -75,40 +84,57 @@ class Launcher:
             server = self._server(job)
         except ServerGone as gone:
             return Launched(outcome=Outcome(status="failed", reason=str(gone)), start_seconds=None, wall_seconds=0.0)
-        asked = time.monotonic()
         request = Request(job_file=str(job_file), result_file=str(result_file), log_file=str(log_file))
-        how = server.run(request, job.protocol.timeout_seconds)
-        wall_seconds = time.monotonic() - asked
+        readers: list[Reader] = [Processor(lambda: server.job)]
+        if job.cell.device.startswith("cuda"):
+            readers.append(open_gpu(job.cell.device))
+        with Sampler(readers) as sampler:
+            if any(name in reader.names for reader in readers for name in _POWER):
+                time.sleep(IDLE_SECONDS)
+            sampler.job_begins()
+            asked = time.monotonic()
+            how = server.run(request, job.protocol.timeout_seconds)
+            wall_seconds = time.monotonic() - asked
         if result_file.exists():
             outcome = msgspec.json.decode(result_file.read_bytes(), type=Outcome)
         else:
             outcome = how
         started = outcome.worker_started
         return Launched(
-            outcome=outcome, start_seconds=None if started is None else started - asked, wall_seconds=wall_seconds
+            outcome=outcome,
+            start_seconds=None if started is None else started - asked,
+            wall_seconds=wall_seconds,
+            telemetry=sampler.telemetry(),
         )
 
     def _server(self, job: Job) -> "Server":
         framework = FRAMEWORKS[job.cell.framework]
         threads = job.protocol.threads or physical_cores()
-        environment = {"OMP_NUM_THREADS": str(threads), **framework.environment}
-        key = (framework.preload, *sorted(environment.items()))
+        # CUDA numbers GPUs by speed unless told to go by their slots, as NVML does.
+        environment = {"OMP_NUM_THREADS": str(threads), "CUDA_DEVICE_ORDER": "PCI_BUS_ID", **framework.environment}
+        installation = self._installations.get(job.side, OURS)
+        key = (installation, framework.preload, *sorted(environment.items()))
         if key in self._servers and not self._servers[key].alive:
             self._servers.pop(key).close()
         if key not in self._servers:
-            self._servers[key] = Server((*framework.preload, *_OWN_MODULES), environment, self.isolation)
+            self._servers[key] = Server(installation, (*framework.preload, *_OWN_MODULES), environment, self.isolation)
         return self._servers[key]
 
 
 class Server:
     """One server process and the socket to it."""
 
-    def __init__(self, preload: tuple[str, ...], environment: dict[str, str], isolation: Isolation) -> None:
+    def __init__(
+        self, installation: Installation, preload: tuple[str, ...], environment: dict[str, str], isolation: Isolation
+    ) -> None:
         ours, theirs = socket.socketpair()
         self._errors = tempfile.TemporaryFile()
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-c", SERVER, str(PACKAGE.parent), str(theirs.fileno()), isolation, *preload],
+                [
+                    *(installation.python, "-P", "-c", SERVER, *installation.arguments),
+                    *(str(theirs.fileno()), isolation, *preload),
+                ],
                 env=os.environ | environment,
                 stdin=subprocess.DEVNULL,
                 stdout=self._errors,
@@ -118,7 +144,7 @@ class Server:
             )
         self._socket = ours
         self._stream = ours.makefile("rwb", buffering=0)
-        self._job: int | None = None
+        self.job: int | None = None
         try:
             if self._answer(START_TIMEOUT_SECONDS) is None:
                 raise ServerGone(f"the server was not ready after {START_TIMEOUT_SECONDS:g} s")
@@ -139,7 +165,7 @@ class Server:
             started = self._answer(START_TIMEOUT_SECONDS)
             if started is None:
                 raise ServerGone(f"it started no process within {START_TIMEOUT_SECONDS:g} s")
-            self._job = started.value
+            self.job = started.value
             ended = self._answer(deadline - time.monotonic())
             if ended is None:
                 self._kill_job()
@@ -153,7 +179,7 @@ class Server:
             self._process.wait()  # Until it is reaped it still looks alive, and the next job would be sent to it.
             return Outcome(status="failed", reason=f"the server ended with the job: {gone}")
         finally:
-            self._job = None
+            self.job = None
         return Outcome(status="failed", reason=_describe_end(ended.value))
 
     def close(self) -> None:
@@ -169,10 +195,10 @@ class Server:
         self._errors.close()
 
     def _kill_job(self) -> None:
-        if self._job is not None:
+        if self.job is not None:
             for kill in (os.kill, os.killpg):  # The process too: it may not have reached its own group yet.
                 with contextlib.suppress(ProcessLookupError):
-                    kill(self._job, signal.SIGKILL)
+                    kill(self.job, signal.SIGKILL)
 
     def _answer(self, timeout_seconds: float) -> Answer | None:
         """Return the next answer, or None when the time is over; raise `ServerGone` when the server is."""

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from bench.measure import CEILINGS
 from bench.plan.cell import Job
 from bench.plan.estimate import estimate_seconds
 from bench.records.frame import figures
@@ -52,7 +53,7 @@ class Progress:
         self._taken = self._guessed = 60.0
         self._left = 0.0
         self._finished = 0
-        self._before = 0
+        self._before = self._skipped = 0
         self._started = 0.0
         self._current: Job | None = None
         self._last = ""
@@ -86,13 +87,18 @@ class Progress:
         self._finished += 1
         self._left = max(0.0, self._left - estimate_seconds(job))
         self._current = None
-        position = f"[{self._before + self._finished}/{self._before + len(self._jobs)}]"
+        position = f"[{self._before + self._finished}/{self._total}]"
         self._last = f"{position} {name(job)}: {describe(record)}"
         left = duration(self.seconds_left())
         if self._live is None:
             print(f"{self._last} ({left} left)", flush=True)
         else:
             self._live.console.print(self._last, highlight=False, markup=False)
+
+    def skip(self, job: Job) -> None:
+        """Take a job out that need not run."""
+        self._skipped += 1
+        self._left = max(0.0, self._left - estimate_seconds(job))
 
     def expected_seconds(self, job: Job) -> float:
         """Return how long a job may take: the guess, corrected by what this run's jobs took of theirs."""
@@ -101,16 +107,19 @@ class Progress:
     def seconds_left(self) -> float:
         return self._left * self._taken / self._guessed
 
+    @property
+    def _total(self) -> int:
+        return self._before + len(self._jobs) - self._skipped
+
     def _render(self) -> "RenderableType":
         from rich.table import Table
 
         if self._current is None:
             return "finishing" if self._finished else "starting"
         line = Table.grid(padding=(0, 2))
-        total = self._before + len(self._jobs)
         elapsed = duration(time.monotonic() - self._started)
         line.add_row(
-            f"{self._before + self._finished}/{total} done",
+            f"{self._before + self._finished}/{self._total} done",
             f"now {name(self._current)} ({elapsed})",
             f"about {duration(self.seconds_left())} left",
         )
@@ -120,6 +129,8 @@ class Progress:
 def name(job: Job) -> str:
     """Return a job's name for a person: the cell's axes that tell it apart, the measurement, the process."""
     cell = job.cell
-    again = f" #{job.process + 1}" if job.process else ""
+    if job.measurement == CEILINGS:
+        return f"the ceilings of {cell.device}"
+    again = (f" {job.side}" if job.side else "") + (f" #{job.process + 1}" if job.process else "")
     shape = f"{cell.batch_size}×{cell.image_size} px"
     return f"{cell.architecture} {cell.framework} {cell.precision} {cell.execution} {shape} {job.measurement}{again}"

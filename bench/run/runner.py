@@ -1,35 +1,46 @@
 """The runner: jobs become records, in order, under a time budget, whatever a job does and whenever it is stopped."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 
 from bench.errors import JobError
 from bench.frameworks import FRAMEWORKS, missing_packages
 from bench.measure import PROBE
+from bench.measure.nvml import open_gpu
+from bench.measure.statistics import median_interval
 from bench.plan.cards import dataset_hash, model_card, model_card_hash
-from bench.plan.cell import Job
+from bench.plan.cell import Job, Side
 from bench.plan.files import file_hash
 from bench.plan.recipe import recipe_hash
-from bench.records.environment import environment
+from bench.records.environment import Environment, environment
+from bench.records.flags import throttled
+from bench.records.rates import rate
 from bench.records.record import FINAL, Hashes, Outcome, Record
 from bench.records.store import Writer, read_file
 from bench.run.batch_size import largest_that_fits
+from bench.run.installation import Installation
 from bench.run.launcher import Isolation, Launched, Launcher
 from bench.run.progress import Progress
 
+TRIES = 3
+COOLING_SECONDS = 120.0
+
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run needs to know besides its jobs. `file` takes the records; the logs lie beside it in logs/<name>."""
+    """What a run needs to know besides its jobs. `file` takes the records; the logs lie beside it in logs/<name>.
+
+    `others`: the installation and the environment of each side that does not run here.
+    """
 
     file: Path
     matrix_hash: str
     isolation: Isolation
     time_budget_seconds: float | None
+    others: Mapping[Side | None, tuple[Installation, Environment]] = {}
 
     @property
     def name(self) -> str:
@@ -38,23 +49,31 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     def log_file(self, number: int, job: Job) -> Path:
         """Return the file for one job's output."""
         measurement = job.measurement.replace(":", "-")
-        return self.file.parent / "logs" / self.name / f"{number:04d}-{measurement}-{job.process}.log"
+        side = f"-{job.side}" if job.side else ""
+        return self.file.parent / "logs" / self.name / f"{number:04d}-{measurement}{side}-{job.process}.log"
 
 
-def run_jobs(jobs: Sequence[Job], run: Run, progress: Progress) -> Literal["complete", "time_budget"]:
-    """Do every job that has no final record yet, appending each record before the next job starts."""
+def run_jobs(jobs: Sequence[Job], run: Run, progress: Progress) -> int:
+    """Do every job that has no final record yet, appending each record before the next job starts.
+
+    Returns how many the time budget left undone.
+    """
     begun = time.monotonic()
-    with Writer(run.file) as writer, Launcher(run.isolation) as launcher:
+    installations = {side: installation for side, (installation, _) in run.others.items()}
+    with Writer(run.file) as writer, Launcher(run.isolation, installations) as launcher:
         runner = _Runner(run, launcher, writer, progress)
         waiting = [job for job in jobs if runner.final_record(job) is None]
         progress.begin(waiting, done=len(jobs) - len(waiting))
-        for job in waiting:
+        for number, job in enumerate(waiting):
+            if runner.enough(job):
+                progress.skip(job)
+                continue
             left = None if run.time_budget_seconds is None else run.time_budget_seconds - (time.monotonic() - begun)
             if left is not None and progress.expected_seconds(job) > left:
-                return "time_budget"
+                return len(waiting) - number
             progress.start(job)
             progress.finish(job, runner.do(job))
-    return "complete"
+    return 0
 
 
 class _Runner:
@@ -78,6 +97,14 @@ class _Runner:
         )
         return record if same else None
 
+    def enough(self, job: Job) -> bool:
+        """Return whether the processes so far tell a rate so well, or so little, that one beyond the least need not run."""
+        if job.process < job.protocol.processes or job.measurement not in ("training", "inference"):
+            return False
+        earlier = [self._records.get((*job.key[:3], process)) for process in range(job.process)]
+        rates = [value for record in earlier if record and (value := rate(record)) is not None]
+        return len(rates) < len(earlier) or median_interval(rates).half_width <= job.protocol.tolerance
+
     def do(self, job: Job) -> Record:
         """Do one job and return its record; a batch size that is left to us is found first, in processes of its own."""
         if job.cell.batch_size != "auto":
@@ -95,7 +122,12 @@ class _Runner:
         self._logs += 1
         log = self._run.log_file(self._logs, job)
         log.parent.mkdir(parents=True, exist_ok=True)
-        return self._append(job, resolved, self._launcher.launch(resolved, log), log)
+        for _ in range(TRIES):
+            record = self._append(job, resolved, self._launcher.launch(resolved, log), log)
+            if not throttled(record):
+                break
+            _cool(record)
+        return record
 
     def _find_batch_size(self, job: Job) -> int:
         """Return the largest batch that trains; raise a `JobError` with a probe's status where none does."""
@@ -125,6 +157,7 @@ class _Runner:
             cell=job.cell,
             batch_size=size if isinstance(size, int) else None,
             measurement=job.measurement,
+            side=job.side,
             process=job.process,
             seed=job.seed,
             status=outcome.status,
@@ -138,7 +171,8 @@ class _Runner:
             log=str(log.relative_to(self._run.file.parent)) if log else None,
             protocol=job.protocol,
             hashes=self._hashes(job),
-            environment=environment(),
+            environment=self._run.others[job.side][1] if job.side in self._run.others else environment(),
+            telemetry=launched.telemetry,
         )
         self._writer.append(record)
         self._records[record.key] = record
@@ -154,6 +188,15 @@ class _Runner:
             weights=file_hash(Path(weights)) if Path(weights).is_file() else None,
             dataset=dataset_hash(job.cell.dataset),
         )
+
+
+def _cool(record: Record) -> None:
+    """Wait until a GPU that was too hot is as cool as before the job, or for two minutes; every try stays in the file."""
+    before = record.telemetry.idle("gpu_celsius") if record.telemetry else []
+    gpu = open_gpu(record.cell.device)
+    end = time.monotonic() + COOLING_SECONDS
+    while before and time.monotonic() < end and (gpu.read().get("gpu_celsius") or 0) > before[-1]:
+        time.sleep(1)
 
 
 def _refuse(job: Job) -> Outcome | None:

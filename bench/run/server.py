@@ -91,7 +91,9 @@ def _start(request: Request, isolation: str, connection: socket.socket) -> int:
 
 def _work(request: Request, isolation: str) -> NoReturn:
     if isolation == "spawn":
-        arguments = [sys.executable, "-P", "-c", WORKER, str(PACKAGE.parent), request.job_file, request.result_file]
+        root = str(PACKAGE.parent)
+        place = str(sys.path.index(root))
+        arguments = [sys.executable, "-P", "-c", WORKER, place, root, request.job_file, request.result_file]
         os.execv(sys.executable, arguments)
     worker = importlib.import_module("bench.run.worker")
     worker.main(request.job_file, request.result_file)
@@ -135,8 +137,12 @@ def _prctl(option: int, value: int) -> None:
         _LIBC.prctl(option, value, 0, 0, 0)
 
 
-BEGINNING = "import sys; sys.path.append(sys.argv.pop(1)); "
-SERVER = f"{BEGINNING}from bench.run.server import main; main()"
+def beginning() -> str:
+    """Return the code that puts a folder into a fresh interpreter's path: the first two arguments say where, and which."""
+    return "import sys; sys.path.insert(int(sys.argv.pop(1)), sys.argv.pop(1)); "
+
+
+SERVER = f"{beginning()}from bench.run.server import main; main()"
 WORKER = (
-    f"{BEGINNING}import os; from bench.run.worker import main; main(*sys.argv[1:]); sys.stdout.flush(); os._exit(0)"
+    f"{beginning()}import os; from bench.run.worker import main; main(*sys.argv[1:]); sys.stdout.flush(); os._exit(0)"
 )

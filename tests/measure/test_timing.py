@@ -4,7 +4,8 @@ import time
 
 import pytest
 
-from bench.measure.timing import rotating, time_blocks, time_requests
+from bench.measure.timing import rotating, settled, time_blocks, time_requests
+from bench.plan.protocol import Protocol
 
 
 class Device:
@@ -25,9 +26,9 @@ class Device:
         self.queued = 0
 
 
-def blocks(device: Device, **changes: float):
-    arguments = {"warmup_steps": 5, "warmup_seconds": 0.1, "blocks": 4, "block_seconds": 0.5} | changes
-    return time_blocks(device.step, device.synchronize, **arguments)
+def blocks(device: Device, block_seconds: float = 0.5, **changes: float):
+    values = {"warmup_steps": 5, "warmup_seconds": 0.1, "warmup_at_most_seconds": 60, "blocks": 4} | changes
+    return time_blocks(device.step, device.synchronize, Protocol(**values), block_seconds)
 
 
 def test_the_rate_is_the_devices_and_not_the_waitings(monkeypatch: pytest.MonkeyPatch):
@@ -61,3 +62,43 @@ def test_batches_take_turns():
     for _ in range(5):
         step()
     assert seen == [1, 2, 3, 1, 2]
+
+
+def test_the_warm_up_goes_on_until_its_steps_have_settled(monkeypatch: pytest.MonkeyPatch):
+    """Steps that get a hundredth faster each settle only where they stop doing so."""
+    device = Device(monkeypatch, 0.1)
+
+    def step() -> None:
+        device.step()
+        device.step_seconds = max(0.05, device.step_seconds * 0.99)
+
+    found = time_blocks(step, device.synchronize, Protocol(warmup_steps=20, warmup_seconds=0.1, blocks=4), 0.5)
+    assert settled(found.warmup_step_seconds)
+    assert found.warmup_step_seconds[-1] == pytest.approx(0.05)
+    assert not settled(found.warmup_step_seconds[:20])
+
+
+def test_a_warm_up_that_never_settles_ends_at_its_most_seconds(monkeypatch: pytest.MonkeyPatch):
+    device = Device(monkeypatch, 0.1)
+
+    def step() -> None:
+        device.step()
+        device.step_seconds *= 1.05
+
+    protocol = Protocol(warmup_steps=5, warmup_seconds=0.1, warmup_at_most_seconds=6, blocks=1)
+    found = time_blocks(step, device.synchronize, protocol, 0.5)
+    assert not settled(found.warmup_step_seconds)
+    assert 6 <= sum(found.warmup_step_seconds) < 8
+
+
+def test_queueing_a_step_is_told_from_waiting_for_it(monkeypatch: pytest.MonkeyPatch):
+    device = Device(monkeypatch, 0.02)
+
+    def step() -> None:
+        device.step()
+        device.now += 0.015
+
+    found = time_blocks(step, device.synchronize, Protocol(warmup_steps=5, blocks=2), 0.5)
+    assert found.queue_seconds == pytest.approx([0.015] * len(found.queue_seconds))
+    assert found.step_seconds == pytest.approx(0.035)
+    assert len(found.queue_seconds) == 20

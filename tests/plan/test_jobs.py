@@ -11,7 +11,7 @@ GRID = Grid(
     batch_sizes=(8,),
     image_sizes=(64,),
 )
-PROTOCOL = Protocol(processes=3, seeds=2)
+PROTOCOL = Protocol(processes=3, processes_at_most=3, seeds=2)
 
 
 def test_each_measurement_has_its_number_of_processes_and_each_process_its_seed():
@@ -31,3 +31,24 @@ def test_the_seed_decides_the_order():
     planned = expand((GRID,), "cpu")
     assert jobs(planned, PROTOCOL, 0) == jobs(planned, PROTOCOL, 0)
     assert [j.key for j in jobs(planned, PROTOCOL, 0)] != [j.key for j in jobs(planned, PROTOCOL, 1)]
+
+
+def test_a_comparison_runs_a_and_b_one_after_the_other_and_turns_them_round():
+    found = jobs(expand((GRID,), "cpu"), Protocol(processes=4, processes_at_most=9, seeds=1), 0, compared=True)
+    orders = {}
+    for job in found:
+        orders.setdefault((job.cell.id, job.measurement, job.process), []).append(job.side)
+    assert all(set(sides) >= {"a", "b"} for sides in orders.values())
+    for (cell, measurement, process), sides in orders.items():
+        if process % 2:
+            assert sides == orders[cell, measurement, process - 1][::-1], "A B B A or B A A B"
+    assert max(process for _, _, process in orders) == 3, "as many pairs as asked for, whatever they say"
+    control = {(cell, measurement) for (cell, measurement, _), sides in orders.items() if "a-again" in sides}
+    assert len(control) == 1
+    for (cell, measurement, _), sides in orders.items():
+        assert ("a-again" in sides) is ((cell, measurement) in control)
+    positions = {job.key: number for number, job in enumerate(found)}
+    for job in found:
+        if job.side == "a":
+            other = positions[job.cell.id, job.measurement, "b", job.process]
+            assert abs(positions[job.key] - other) <= 2

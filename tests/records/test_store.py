@@ -20,7 +20,9 @@ def record() -> Record:
 
 def test_the_first_schema_is_still_read():
     records = read_file(FIXTURE)
-    assert {record.schema for record in records} == {1}
+    assert {record.schema for record in records} == {SCHEMA}
+    assert all(record.protocol.processes_at_most == record.protocol.processes for record in records), "it added none"
+    assert {record.telemetry for record in records} == {None}
     assert {record.measurement for record in records} == {
         "build",
         "training",

@@ -12,7 +12,7 @@ from bench.errors import UsageError
 from bench.measure.timing import Blocks
 from bench.records.record import LoaderTiming, Record, Training
 from bench.records.store import read_file
-from bench.report.compare import compare, side, slower, table
+from bench.report.compare import compare, part, slower, table
 
 RunBench = Callable[..., subprocess.CompletedProcess[str]]
 FIXTURE = Path(__file__).parents[1] / "records" / "schema-1.jsonl"
@@ -39,7 +39,7 @@ QUICK, SLOW = (1.0, 1.01, 0.99, 1.005), (1.2, 1.21, 1.19, 1.205)
     ("a", "b", "expected"), [(SLOW, QUICK, "FASTER"), (QUICK, SLOW, "SLOWER"), (QUICK, QUICK, "SAME")]
 )
 def test_more_images_a_second_are_faster(a: tuple[float, ...], b: tuple[float, ...], expected: str):
-    found = compare(side("a", run(*a)), side("b", run(*b)), 0.05)
+    found = compare(part("a", run(*a)), part("b", run(*b)), margin=0.05)
     pair = next(pair for pair in found.pairs if pair.quantity == "training")
     assert pair.verdict is not None
     assert pair.verdict.judgement == expected
@@ -47,25 +47,25 @@ def test_more_images_a_second_are_faster(a: tuple[float, ...], b: tuple[float, .
 
 
 def test_a_row_of_one_process_has_no_verdict():
-    found = compare(side("a", run(*QUICK)), side("b", run(1.0)), 0.05)
+    found = compare(part("a", run(*QUICK)), part("b", run(1.0)), margin=0.05)
     assert {pair.verdict for pair in found.pairs} == {None}
     assert {row[-1] for row in table(found).rows} == {"too few processes"}
 
 
 def test_labels_set_two_parts_of_one_file_against_each_other():
     records = [*run(*QUICK, framework="timm"), *run(*SLOW, framework="torchvision")]
-    found = compare(side("f:framework=timm", records), side("f:framework=torchvision", records), 0.05)
+    found = compare(part("f:framework=timm", records), part("f:framework=torchvision", records), margin=0.05)
     assert found.unmatched == 0
     assert [pair.quantity for pair in found.pairs] == ["training", "training from the loader"]
     assert "framework" not in found.pairs[0].cell
     with pytest.raises(UsageError, match="did you mean 'framework'"):
-        side("f:framwork=timm", records)
+        part("f:framwork=timm", records)
     with pytest.raises(UsageError, match="no results"):
-        side("f:framework=keras-jax", records)
+        part("f:framework=keras-jax", records)
 
 
 def test_what_one_side_alone_has_is_counted():
-    found = compare(side("a", [*run(*QUICK), *run(*QUICK, image_size=96)]), side("b", run(*QUICK)), 0.05)
+    found = compare(part("a", [*run(*QUICK), *run(*QUICK, image_size=96)]), part("b", run(*QUICK)), margin=0.05)
     assert found.unmatched == 2
     assert len(found.pairs) == 2
 
@@ -74,9 +74,9 @@ def test_other_software_and_another_protocol_are_told():
     other = []
     for record in run(*QUICK):
         there = msgspec.structs.replace(record.environment, packages=record.environment.packages | {"torch": "2.0"})
-        longer = msgspec.structs.replace(record.protocol, warmup_steps=999, processes=50)
+        longer = msgspec.structs.replace(record.protocol, warmup_steps=999, processes=50, processes_at_most=50)
         other.append(msgspec.structs.replace(record, environment=there, protocol=longer))
-    found = compare(side("a", run(*QUICK)), side("b", other), 0.05)
+    found = compare(part("a", run(*QUICK)), part("b", other), margin=0.05)
     assert [difference.partition(":")[0] for difference in found.differences] == ["protocol", "torch"]
     assert "2.0 in B" in found.differences[1]
 

@@ -118,7 +118,7 @@ def test_a_killed_server_is_a_failed_row_and_the_next_job_gets_another(make_job:
 
 
 def launcher_job(launcher: Launcher) -> int | None:
-    return next((server._job for server in launcher._servers.values()), None)
+    return next((server.job for server in launcher._servers.values()), None)
 
 
 def test_a_worker_finds_packages_but_not_the_folder_it_was_started_in(

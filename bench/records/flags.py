@@ -1,0 +1,178 @@
+"""Flags: what a reader must know before believing a row, derived from the raw evidence in its records."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from statistics import fmean, median, pstdev, stdev
+
+from bench.measure.nvml import POWER_CAP, THERMAL_OR_BRAKE
+from bench.measure.statistics import FEWEST_FOR_INTERVAL, median_interval
+from bench.measure.timing import settled
+from bench.records.rates import blocks, during_blocks, rate
+from bench.records.record import Export, Record
+
+_SPREAD = _CLOCK_SPREAD = 0.02
+_DRIFT = 0.01
+_LEAST_CLOCK = 0.75
+_BUSY = 0.5
+_HOST_BOUND = 1 / 1.05
+_OTHER_LOAD_CPUS = 0.1
+# Ashman's D of a sample cut where its two parts lie tightest. Of 1,000 normal samples of 20, tests/records/test_flags.py finds
+# at most 1 % beyond it.
+_TWO_MODES = 6.0
+_MODE_SAMPLES = 20
+_MODE_SHARE = 0.1
+
+
+def flags(records: Sequence[Record]) -> dict[str, str]:
+    """Return the flags of one row, whose records are the processes of one measurement of one cell, with what was seen."""
+    known = [record for record in records if blocks(record) or isinstance(record.figures, Export)]
+    if not known:
+        return {}
+    found = {name: said for name, say in _FLAGS.items() if (said := say(known))}
+    return found
+
+
+def throttled(record: Record) -> str | None:
+    """Return how heat or a power brake slowed the GPU while the blocks were timed; None where it did not, or nobody knows."""
+    said = []
+    if any(int(reasons) & THERMAL_OR_BRAKE for reasons in during_blocks(record, "gpu_throttle_reasons")):
+        said.append("slowed by heat or a power brake")
+    for kind in ("thermal", "reliability"):
+        grown = during_blocks(record, f"gpu_{kind}_violation_seconds")
+        if grown and grown[-1] > grown[0]:
+            said.append(f"{grown[-1] - grown[0]:.2g} s of {kind} violations")
+    clocks, shares = during_blocks(record, "gpu_sm_mhz"), during_blocks(record, "gpu_busy_share")
+    limit = next((gpu.sm_clock_maximum_mhz for gpu in record.environment.gpus), None)
+    if clocks and limit and fmean(shares or [1.0]) > _BUSY and fmean(clocks) < _LEAST_CLOCK * limit:
+        said.append(f"at {fmean(clocks) / limit:.0%} of the highest clock")
+    return ", ".join(said) or None
+
+
+def _throttled(records: Sequence[Record]) -> str | None:
+    said = [seen for record in records if (seen := throttled(record))]
+    return f"{len(said)} of {len(records)} processes: {said[0]}" if said else None
+
+
+def _power_capped(records: Sequence[Record]) -> str | None:
+    reasons = [int(value) for record in records for value in during_blocks(record, "gpu_throttle_reasons")]
+    capped = sum(bool(value & POWER_CAP) for value in reasons)
+    return f"{capped / len(reasons):.0%} of the time" if capped else None
+
+
+def _unstable(records: Sequence[Record]) -> str | None:
+    return "; ".join(said for look in _INSTABILITIES for said in look(records)) or None
+
+
+def _spread(records: Sequence[Record]) -> Iterator[str]:
+    rates = [value for record in records if (value := rate(record)) is not None]
+    if len(rates) > 1 and stdev(rates) / fmean(rates) > _SPREAD:
+        yield f"processes spread by {stdev(rates) / fmean(rates):.1%}"
+
+
+def _drift(records: Sequence[Record]) -> Iterator[str]:
+    """From the first half of a process's blocks to the second, in the middle process."""
+    drifts = []
+    for record in records:
+        timed = blocks(record)
+        if timed is not None and len(timed.block_seconds) > 1:
+            half = len(timed.block_seconds) // 2
+            drifts.append(median(timed.block_seconds[-half:]) / median(timed.block_seconds[:half]) - 1)
+    if drifts and abs(median(drifts)) > _DRIFT:
+        yield f"blocks drift by {median(drifts):+.1%}"
+
+
+def _clock(records: Sequence[Record]) -> Iterator[str]:
+    clocks = [value for record in records for value in during_blocks(record, "gpu_sm_mhz")]
+    if len(clocks) > 1 and stdev(clocks) / fmean(clocks) > _CLOCK_SPREAD:
+        yield f"the clock spreads by {stdev(clocks) / fmean(clocks):.1%}"
+
+
+def _modes(records: Sequence[Record]) -> Iterator[str]:
+    samples = []
+    for record in records:
+        timed = blocks(record)
+        samples.append(timed.block_seconds if timed else getattr(record.figures, "latency_seconds", ()))
+    two = sum(has_two_modes(own) for own in samples)
+    if two:
+        yield f"two modes in {two} of {len(records)} processes"
+
+
+def _company(records: Sequence[Record]) -> Iterator[str]:
+    """Someone else on the GPU, or a busy processor that is not the job."""
+    company = False
+    for record in records:
+        before = record.telemetry.idle("gpu_processes") if record.telemetry else []
+        company |= max(before, default=0) > 0 or max(during_blocks(record, "gpu_processes"), default=0) > 1
+    if company:
+        yield "another process on the device"
+    other = []
+    for record in records:
+        busy, own = during_blocks(record, "cpu_busy_cpus"), during_blocks(record, "cpu_job_cpus")
+        if busy and own:
+            other.append(fmean(busy) - fmean(own))
+    if other and median(other) > _OTHER_LOAD_CPUS:
+        yield f"{median(other):.1f} processors busy with something else"
+
+
+_INSTABILITIES: tuple[Callable[[Sequence[Record]], Iterator[str]], ...] = (_spread, _drift, _clock, _modes, _company)
+
+
+def has_two_modes(samples: Sequence[float]) -> bool:
+    """Return whether samples fall into two groups far apart, each a tenth of them or more; False for fewer than 20.
+
+    Far apart by Ashman's D, the distance of the two means over the root mean square of the two standard deviations, at
+    the cut that leaves the least variance within (Ashman, Bird and Zepf 1994, Detecting bimodality).
+    """
+    if len(samples) < _MODE_SAMPLES:
+        return False
+    ordered = sorted(samples)
+    least = max(2, math.ceil(_MODE_SHARE * len(ordered)))
+    step = max(1, len(ordered) // 100)
+    cuts = range(least, len(ordered) - least + 1, step)
+    cut = min(
+        cuts, key=lambda cut: cut * pstdev(ordered[:cut]) ** 2 + (len(ordered) - cut) * pstdev(ordered[cut:]) ** 2
+    )
+    low, high = ordered[:cut], ordered[cut:]
+    within = math.sqrt((pstdev(low) ** 2 + pstdev(high) ** 2) / 2)
+    apart = fmean(high) - fmean(low)
+    return apart > _DRIFT * median(ordered) and apart > _TWO_MODES * within
+
+
+def _not_converged(records: Sequence[Record]) -> str | None:
+    rates = [value for record in records if (value := rate(record)) is not None]
+    if len(rates) < FEWEST_FOR_INTERVAL:
+        return None  # There is no interval of 95 % to judge by; few_processes says so.
+    half, tolerance = median_interval(rates).half_width, records[0].protocol.tolerance
+    return f"±{half:.1%} instead of ±{tolerance:.1%}" if half > tolerance else None
+
+
+def _warmup_not_converged(records: Sequence[Record]) -> str | None:
+    warm = [timed for record in records if (timed := blocks(record))]
+    restless = sum(not settled(timed.warmup_step_seconds) for timed in warm)
+    return f"{restless} of {len(warm)} processes" if restless else None
+
+
+def _host_bound(records: Sequence[Record]) -> str | None:
+    """Queueing a step takes as long as the steps follow each other: the device waits for the host."""
+    shares = [
+        median(timed.queue_seconds) / timed.step_seconds
+        for record in records
+        if (timed := blocks(record)) and timed.queue_seconds and record.cell.device.startswith("cuda")
+    ]
+    bound = bool(shares) and median(shares) > _HOST_BOUND
+    return f"queueing a step takes {median(shares):.0%} of it" if bound else None
+
+
+def _few_processes(records: Sequence[Record]) -> str | None:
+    return f"{len(records)}, not {FEWEST_FOR_INTERVAL}" if len(records) < FEWEST_FOR_INTERVAL else None
+
+
+_FLAGS: dict[str, Callable[[Sequence[Record]], str | None]] = {
+    "throttled": _throttled,
+    "power_capped": _power_capped,
+    "unstable": _unstable,
+    "not_converged": _not_converged,
+    "warmup_not_converged": _warmup_not_converged,
+    "host_bound": _host_bound,
+    "few_processes": _few_processes,
+}
