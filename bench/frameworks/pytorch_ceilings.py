@@ -37,9 +37,10 @@ def measure(context: Context) -> Ceilings:
         if device.type == "cuda" or name != "tf32"
         if device.type == "cpu" or not needs_newer_gpu(name, torch.cuda.get_device_capability(device))
     ]
-    found.append(_copy("memory", _bytes(device), _bytes(device), 2, protocol))
+    copied = _bytes(_COPIED_BYTES[device.type], device)
+    found.append(_copy("memory", torch.empty_like(copied), copied, 2, protocol))
     if device.type == "cuda":
-        pinned = torch.randint(0, 255, (_PINNED_BYTES,), dtype=torch.uint8).pin_memory()
+        pinned = _bytes(_PINNED_BYTES, torch.device("cpu")).pin_memory()
         there = torch.empty(_PINNED_BYTES, dtype=torch.uint8, device=device)
         found.append(_copy("host to device", there, pinned, 1, protocol))
         found.append(_copy("device to host", pinned, there, 1, protocol))
@@ -82,5 +83,7 @@ def _timed(step: Step, device: torch.device, protocol: Protocol) -> Blocks:
     return time_blocks(step, synchronize, protocol, _BLOCK_SECONDS)
 
 
-def _bytes(device: torch.device) -> Tensor:
-    return torch.randint(0, 255, (_COPIED_BYTES[device.type],), dtype=torch.uint8, device=device)
+def _bytes(count: int, device: torch.device) -> Tensor:
+    """Return random bytes; a mebibyte of them again and again, for drawing each would take longer than all the copies."""
+    drawn = torch.randint(0, 255, (1 << 20,), dtype=torch.uint8, device=device)
+    return drawn.repeat(count >> 20)

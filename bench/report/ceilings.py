@@ -16,7 +16,7 @@ def ceilings_table(title: str, ceilings: Ceilings) -> Table:
     """Return the table of one device's ceilings."""
     return Table(
         title=title,
-        columns=("Ceiling", "Side", "TFLOP/s", "GB/s"),
+        columns=("Ceiling", "Side", "GFLOP/s", "GB/s"),
         labels=2,
         rows=tuple(_row(ceiling) for ceiling in ceilings.found),
         notes=(
@@ -28,7 +28,7 @@ def ceilings_table(title: str, ceilings: Ceilings) -> Table:
 
 
 def _row(ceiling: Ceiling) -> tuple[str, ...]:
-    work = (ceiling.operations or 0) / 1e12 or (ceiling.moved_bytes or 0) / 1e9
+    work = (ceiling.operations or ceiling.moved_bytes or 0) / 1e9
     steps = ceiling.blocks.steps_per_block
     said = rate([work * steps / seconds for seconds in ceiling.blocks.block_seconds])
     side = NOTHING if ceiling.side is None else number(ceiling.side, 0)

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import site
 import subprocess
 import sys
 import tarfile
@@ -22,8 +23,8 @@ _CARDS = ("models", "datasets")
 class Installation(msgspec.Struct, frozen=True, kw_only=True):
     """An interpreter and the folder that holds the package.
 
-    `first`: whether that folder comes before what the interpreter has installed; ours comes last, since it may be the
-    interpreter's own site-packages.
+    `first`: whether that folder comes before what the interpreter has installed, as a checkout must, for another may be
+    installed; where the folder is the interpreter's own, its place is last.
     """
 
     python: str
@@ -36,7 +37,9 @@ class Installation(msgspec.Struct, frozen=True, kw_only=True):
         return ("0" if self.first else str(sys.maxsize), self.root)
 
 
-OURS = Installation(python=sys.executable, root=str(PACKAGE.parent), first=False)
+OURS = Installation(
+    python=sys.executable, root=str(PACKAGE.parent), first=str(PACKAGE.parent) not in site.getsitepackages()
+)
 
 
 @contextlib.contextmanager
