@@ -9,16 +9,18 @@ import numpy as np
 
 from bench.data.dataset import Dataset, Split
 from bench.frameworks.trial import Trial
+from bench.measure.turns import Turns
 from bench.plan.cell import Job
 
 
 class Context:
     """One job in its worker. The trial is built when first asked for, so that a measurement can look before and after."""
 
-    def __init__(self, job: Job, dataset: Dataset, threads: int, build: Callable[[], Trial]) -> None:
+    def __init__(self, job: Job, dataset: Dataset, threads: int, build: Callable[[], Trial], turns: Turns) -> None:
         self.job = job
         self.dataset = dataset
         self.threads = threads
+        self.turns = turns
         self._build = build
         self.build_seconds = 0.0
 

@@ -21,12 +21,17 @@ def measure(context: Context) -> Inference:
         trial.synchronize,
         protocol,
         protocol.inference_block_seconds,
+        context.turns.hand_over,
     )
     compile_seconds = trial.compile_seconds()
     request = rotating(context.batches(test, 1, 2 * BATCHES_IN_ROTATION), trial.predict)
     warmup = time_requests(request, trial.synchronize, requests=LATENCY_WARMUP_REQUESTS, seconds=math.inf)
     latency = time_requests(
-        request, trial.synchronize, requests=protocol.latency_requests, seconds=protocol.latency_seconds
+        request,
+        trial.synchronize,
+        requests=protocol.latency_requests,
+        seconds=protocol.latency_seconds,
+        hand_over=context.turns.hand_over,
     )
     return Inference(
         first_batch_seconds=first_seconds,

@@ -14,15 +14,15 @@ _ALWAYS = ("cpu_busy_cpus", "cpu_job_cpus", "cpu_context_switches_per_second", "
 
 
 class Processor:
-    """Reads the processor; `job` returns the process id of the job, or None while there is none.
+    """Reads the processor; `jobs` returns the process ids of the jobs, none while there is none.
 
-    cpu_busy_cpus: how many logical processors were busy since the last sample; cpu_job_cpus: of these, with the job and
-    its children. cpu_energy_joules: RAPL's counters of all packages, a wrap of any of them added.
+    cpu_busy_cpus: how many logical processors were busy since the last sample; cpu_job_cpus: of these, with the jobs and
+    their children. cpu_energy_joules: RAPL's counters of all packages, a wrap of any of them added.
     """
 
-    def __init__(self, job: Callable[[], int | None], system: Path = _SYSTEM, processes: Path = _PROCESSES) -> None:
+    def __init__(self, jobs: Callable[[], list[int]], system: Path = _SYSTEM, processes: Path = _PROCESSES) -> None:
         self.missing: dict[str, str] = {}
-        self._job = job
+        self._jobs = jobs
         self._processes = processes
         self._clocks = sorted(system.glob("devices/system/cpu/cpu[0-9]*/cpufreq/scaling_cur_freq"))
         self._zones = sorted(system.glob("class/thermal/thermal_zone*/temp"))
@@ -78,9 +78,9 @@ class Processor:
         return next((float(line.split()[1]) for line in lines if line.startswith("ctxt")), None)
 
     def _job_seconds(self) -> float | None:
-        """Return the processor time of the job, its children and those of theirs that have ended."""
-        job = self._job()
-        return None if job is None else sum(self._process_seconds(job))
+        """Return the processor time of the jobs, their children and those of theirs that have ended."""
+        jobs = self._jobs()
+        return sum(seconds for job in jobs for seconds in self._process_seconds(job)) if jobs else None
 
     def _process_seconds(self, process: int) -> Iterator[float]:
         folder = self._processes / str(process)

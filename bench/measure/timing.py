@@ -16,20 +16,21 @@ Step = Callable[[], Any]
 # How far the medians of two successive parts of a warm-up may lie apart when it ends.
 AGREEMENT = 0.01
 _QUEUED_STEPS = 20
+_PARTS = 20
 
 
 class Blocks(msgspec.Struct, frozen=True, kw_only=True):
     """Raw samples in the order taken: the seconds of each warm-up step, then of each block of `steps_per_block` steps.
 
     `queue_seconds`: of the last steps of the warm-up, the part that went by before the step was queued and could be waited
-    for. `begun_seconds`: when the first block began, on the machine's monotonic clock, which its telemetry shares.
+    for. `begun_seconds`: when each block began, on the machine's monotonic clock, which its telemetry shares.
     """
 
     warmup_step_seconds: tuple[float, ...]
     steps_per_block: int
     block_seconds: tuple[float, ...]
     queue_seconds: tuple[float, ...] = ()
-    begun_seconds: float | None = None
+    begun_seconds: tuple[float, ...] = ()
 
     def images_per_second(self, images_per_step: int) -> float:
         """Return all images over all time, never a mean of rates."""
@@ -51,24 +52,35 @@ def timed(step: Step, synchronize: Step, repeats: int = 1) -> float:
     return round(time.perf_counter() - begun, 9)
 
 
-def time_blocks(step: Step, synchronize: Step, protocol: Protocol, block_seconds: float) -> Blocks:
+def time_blocks(
+    step: Step,
+    synchronize: Step,
+    protocol: Protocol,
+    block_seconds: float,
+    hand_over: Callable[[], bool] = lambda: False,
+) -> Blocks:
     """Warm up until the steps have settled, then time the protocol's number of blocks.
 
     A block has as many whole steps as last `block_seconds`, found by trying: steps that are not waited for one by one
-    can be much faster than the warm-up's, which are.
+    can be much faster than the warm-up's, which are. Before each block others that it is compared with may `hand_over`
+    their turn; a step that is not timed then brings back what they have put out of the caches.
     """
     warmup, queued = _warm_up(step, synchronize, protocol)
     repeats = math.ceil(block_seconds / median(warmup[len(warmup) // 2 :]))
     while repeats > 1 and (tried := timed(step, synchronize, repeats)) < 0.8 * block_seconds:
         repeats = math.ceil(repeats * block_seconds / tried)
-    begun = time.perf_counter()
-    samples = tuple(timed(step, synchronize, repeats) for _ in range(protocol.blocks))
+    begun, samples = [], []
+    for _ in range(protocol.blocks):
+        if hand_over():
+            step()
+        begun.append(round(time.perf_counter(), 6))
+        samples.append(timed(step, synchronize, repeats))
     return Blocks(
         warmup_step_seconds=tuple(warmup),
         queue_seconds=tuple(queued),
         steps_per_block=repeats,
-        block_seconds=samples,
-        begun_seconds=begun,
+        block_seconds=tuple(samples),
+        begun_seconds=tuple(begun),
     )
 
 
@@ -101,11 +113,20 @@ def _warm_up(step: Step, synchronize: Step, protocol: Protocol) -> tuple[list[fl
         look = math.ceil(1.1 * len(samples))  # Looking costs as many comparisons as there are steps.
 
 
-def time_requests(step: Step, synchronize: Step, *, requests: int, seconds: float) -> tuple[float, ...]:
-    """Return the seconds of single requests, each waited for: `requests` of them, or what `seconds` allow."""
+def time_requests(
+    step: Step, synchronize: Step, *, requests: int, seconds: float, hand_over: Callable[[], bool] = lambda: False
+) -> tuple[float, ...]:
+    """Return the seconds of single requests, each waited for: `requests` of them, or what `seconds` allow.
+
+    Whoever it is compared with has a turn after each of a few parts.
+    """
     samples: list[float] = []
-    total = 0.0
+    total, part = 0.0, 0
     while len(samples) < requests and total < seconds:
+        if max(len(samples) / requests, total / seconds) * _PARTS >= part:
+            part += 1
+            if hand_over():
+                step()
         samples.append(timed(step, synchronize))
         total += samples[-1]
     return tuple(samples)

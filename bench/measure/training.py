@@ -25,6 +25,7 @@ def measure(context: Context) -> Training:
         trial.synchronize,
         protocol,
         protocol.training_block_seconds,
+        context.turns.hand_over,
     )
     compile_seconds = trial.compile_seconds()
     loader = _time_loader(context)

@@ -48,11 +48,10 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     judgement: Judgement
 
 
-def paired(rates_a: Sequence[float], rates_b: Sequence[float]) -> Effect:
-    """Return the effect of pairs of processes that ran one after the other: what both had in common drops out."""
-    ratios = np.log(rates_b) - np.log(rates_a)
-    error = float(np.std(ratios, ddof=1)) / math.sqrt(len(ratios))
-    return Effect(log_ratio=float(np.mean(ratios)), standard_error=error, degrees=len(ratios) - 1)
+def paired(log_ratios: Sequence[float]) -> Effect:
+    """Return the effect of pairs of processes that took turns, from the log ratio of each: what both had in common drops out."""
+    error = float(np.std(log_ratios, ddof=1)) / math.sqrt(len(log_ratios))
+    return Effect(log_ratio=float(np.mean(log_ratios)), standard_error=error, degrees=len(log_ratios) - 1)
 
 
 def unpaired(rates_a: Sequence[float], rates_b: Sequence[float]) -> Effect:

@@ -9,22 +9,11 @@ from typing import Literal, NamedTuple, TypeVar
 from bench.plan.cards import framework_model, model_card, published
 from bench.plan.cell import Cell
 from bench.records.flags import flags
-from bench.records.rates import joules_per_image
+from bench.records.rates import Reference, joules_per_image, of_ceiling
 from bench.records.record import Accuracy, Build, Export, Inference, Memory, MemoryPeak, Record, Training
 from bench.report.format import NOTHING, mebibytes, milliseconds, number, percent, rate, top1
 
 T = TypeVar("T")
-
-
-class Reference(NamedTuple):
-    """What the rows of one run are held against.
-
-    `flops`: of one image's forward pass, by architecture, framework and image size. `ceilings`: operations a second, by
-    device and the name of the product's precision.
-    """
-
-    flops: dict[tuple[str, str, int], int]
-    ceilings: dict[tuple[str, str], float]
 
 
 class Row(NamedTuple):
@@ -74,21 +63,13 @@ def _lost(training: Training) -> float:
     return 1 - loader.steps / loader.total_seconds / device
 
 
-_PRODUCT = {"fp32": "fp32", "tf32": "tf32", "amp-fp16": "fp16", "amp-bf16": "bf16", "bf16": "bf16"}
-_PASSES: dict[type, int] = {Training: 3, Inference: 1}
-
-
-def _of_ceiling(kind: type[Training] | type[Inference]) -> Callable[[Row], str]:
-    """Return a column of the share of the device's fastest product that a row reaches; a training step is three passes."""
+def _of_ceiling(kind: type) -> Callable[[Row], str]:
+    """Return a column of the share of the device's fastest product that the middle process reaches."""
 
     def column(row: Row) -> str:
-        cell = row.cell
-        flops = row.reference.flops.get((cell.architecture, cell.framework, cell.image_size))
-        ceiling = row.reference.ceilings.get((cell.device, _PRODUCT[cell.precision]))
-        rates = [found.resident.images_per_second(row.batch_size) for found in row.figures(kind)]
-        if not (flops and ceiling and rates):
-            return NOTHING
-        return percent(median(rates) * flops * _PASSES[kind] / ceiling)
+        records = [record for record in row.records if isinstance(record.figures, kind)]
+        shares = [share for record in records if (share := of_ceiling(record, row.reference)) is not None]
+        return percent(median(shares) if shares else None)
 
     return column
 

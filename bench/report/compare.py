@@ -1,5 +1,6 @@
 """Two sets of results held against each other: which rows they share, and what can be said of each."""
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -8,7 +9,7 @@ import msgspec
 from bench.errors import UsageError, unknown
 from bench.measure.verdict import FALSE_DISCOVERIES, SAME_MACHINE_MARGIN, Judgement, Verdict, paired, unpaired, verdicts
 from bench.plan.cell import Cell
-from bench.records.rates import sm_mhz, speeds
+from bench.records.rates import log_ratio, sm_mhz, speeds
 from bench.records.record import Record
 from bench.report.format import NOTHING, rate
 from bench.report.table import Table
@@ -119,6 +120,7 @@ def compare(a: Part, b: Part, control: Part | None = None, margin: float | None 
 
 Key = tuple[tuple[tuple[str, str | int], ...], str]
 Process = tuple[str, int]
+Rows = tuple[Key, dict[Process, tuple[float, Record]], dict[Process, tuple[float, Record]]]
 
 
 def _runs(one: Part) -> set[str]:
@@ -130,41 +132,49 @@ def _judged(a: Part, b: Part, margin: float, in_turns: bool) -> tuple[tuple[Pair
     free = a.fixed.keys() | b.fixed.keys()
     found = [_by_process(one, free) for one in (a, b)]
     keys = sorted(found[0].keys() & found[1].keys(), key=_order)
-    samples = {}
-    for key in keys:
-        processes = [sorted(one[key]) for one in found]
-        if in_turns:
-            processes = [sorted(found[0][key].keys() & found[1][key].keys())] * 2
-        samples[key] = [[one[key][process] for process in own] for one, own in zip(found, processes, strict=True)]
-    rates = {key: [[value for value, _ in own] for own in both] for key, both in samples.items()}
-    judged = [key for key in keys if all(len(set(own)) >= FEWEST for own in rates[key])]
-    effect = paired if in_turns else unpaired
-    verdict = dict(zip(judged, verdicts([effect(*rates[key]) for key in judged], margin), strict=True))
-    if in_turns:
-        verdict |= _confirmed(judged, samples, verdict, margin)
+    judge = _judged_in_turns if in_turns else _judged_apart
+    verdict = judge([(key, found[0][key], found[1][key]) for key in keys], margin)
     pairs = tuple(
         Pair(
-            cell=dict(key[0]), quantity=key[1], a=tuple(rates[key][0]), b=tuple(rates[key][1]), verdict=verdict.get(key)
+            cell=dict(key[0]),
+            quantity=key[1],
+            a=tuple(value for value, _ in found[0][key].values()),
+            b=tuple(value for value, _ in found[1][key].values()),
+            verdict=verdict.get(key),
         )
         for key in keys
     )
     return pairs, len(found[0].keys() ^ found[1].keys())
 
 
-def _confirmed(
-    judged: Sequence[Key],
-    samples: Mapping[Key, Sequence[Sequence[tuple[float, float | None]]]],
-    found: Mapping[Key, Verdict],
-    margin: float,
-) -> dict[Key, Verdict]:
-    """Return what becomes of verdicts on a GPU once rates are taken a clock cycle: a clock that moved is no speed-up."""
-    clocked = [key for key in judged if all(mhz for own in samples[key] for _, mhz in own)]
-    cycles = [paired(*([value / mhz for value, mhz in own if mhz] for own in samples[key])) for key in clocked]
-    return {
-        key: msgspec.structs.replace(found[key], judgement=Judgement.INCONCLUSIVE)
-        for key, again in zip(clocked, verdicts(cycles, margin), strict=True)
-        if _differs(found[key]) and again.judgement is not found[key].judgement
-    }
+def _judged_apart(rows: Sequence[Rows], margin: float) -> dict[Key, Verdict]:
+    rates = {key: [[value for value, _ in own.values()] for own in both] for key, *both in rows}
+    judged = {key: both for key, both in rates.items() if all(len(set(own)) >= FEWEST for own in both)}
+    return dict(zip(judged, verdicts([unpaired(*both) for both in judged.values()], margin), strict=True))
+
+
+def _judged_in_turns(rows: Sequence[Rows], margin: float) -> dict[Key, Verdict]:
+    """Judge the log ratios of processes that took turns; on a GPU once more with rates taken a clock cycle.
+
+    There a verdict of difference that cycles do not repeat becomes INCONCLUSIVE: a clock that moved is no speed-up.
+    """
+    ratios, cycles = {}, {}
+    for key, a, b in rows:
+        pairs = [(a[process][1], b[process][1]) for process in sorted(a.keys() & b.keys())]
+        found = [log_ratio(key[1], *pair) for pair in pairs]
+        if len(set(found)) < FEWEST:
+            continue
+        ratios[key] = found
+        clocks = [(sm_mhz(first), sm_mhz(second)) for first, second in pairs]
+        moved = [math.log(second / first) for first, second in clocks if first and second]
+        if len(moved) == len(found):
+            cycles[key] = [ratio - clock for ratio, clock in zip(found, moved, strict=True)]
+    judged = dict(zip(ratios, verdicts([paired(own) for own in ratios.values()], margin), strict=True))
+    again = zip(cycles, verdicts([paired(own) for own in cycles.values()], margin), strict=True)
+    for key, verdict in again:
+        if _differs(judged[key]) and verdict.judgement is not judged[key].judgement:
+            judged[key] = msgspec.structs.replace(judged[key], judgement=Judgement.INCONCLUSIVE)
+    return judged
 
 
 def _differs(verdict: Verdict | None) -> bool:
@@ -175,13 +185,13 @@ def _order(key: Key) -> tuple[str, ...]:
     return *(str(value) for _, value in key[0]), key[1]
 
 
-def _by_process(one: Part, free: set[str]) -> dict[Key, dict[Process, tuple[float, float | None]]]:
-    """Return each process's speed and its GPU's clock, by what was measured."""
-    found: dict[Key, dict[Process, tuple[float, float | None]]] = defaultdict(dict)
+def _by_process(one: Part, free: set[str]) -> dict[Key, dict[Process, tuple[float, Record]]]:
+    """Return each process's speed and its record, by what was measured."""
+    found: dict[Key, dict[Process, tuple[float, Record]]] = defaultdict(dict)
     for record in one.records:
         axes = tuple((axis, getattr(record.cell, axis)) for axis in Cell.__struct_fields__ if axis not in free)
         for quantity, value in speeds(record):
-            found[axes, quantity][record.run, record.process] = value, sm_mhz(record)
+            found[axes, quantity][record.run, record.process] = value, record
     return found
 
 
@@ -247,7 +257,7 @@ def table(comparison: Comparison) -> Table:
         rows=rows,
         notes=(
             _NOTE.format(
-                how="in turns, process against process" if comparison.in_turns else "Welch",
+                how=_IN_TURNS if comparison.in_turns else _APART,
                 margin=comparison.margin,
                 false_discoveries=FALSE_DISCOVERIES,
             ),
@@ -291,8 +301,10 @@ def _said(verdict: Verdict | None, stands: bool) -> tuple[str, str, str]:
     return ratio, f"{verdict.adjusted_p:.2g}", verdict.judgement.value
 
 
+_APART = "ratio of geometric means (Welch)"
+_IN_TURNS = "the mean ratio of processes that took turns, of each pair the median over blocks side by side"
 _NOTE = (
-    "Rates: median over processes, more is faster; a latency stands as requests a second. B over A: ratio of geometric means "
-    "with Student's 95 % interval over processes ({how}). FASTER and SLOWER: the interval wholly beyond ±{margin:.3g} and p, "
+    "Rates: median over processes, more is faster; a latency stands as requests a second. B over A: {how}, "
+    "with Student's 95 % interval over processes. FASTER and SLOWER: the interval wholly beyond ±{margin:.3g} and p, "
     "adjusted over all rows, at most {false_discoveries}; SAME: wholly within; else INCONCLUSIVE."
 )

@@ -6,11 +6,13 @@ from statistics import fmean
 
 import msgspec
 
+from bench.measure.energy import Energy
 from bench.measure.statistics import percentile
 from bench.measure.timing import Blocks
 from bench.plan.cards import dataset_card, dataset_names
 from bench.plan.cell import Cell
 from bench.records.flags import flags
+from bench.records.rates import blocks, blocks_energy, of_ceiling, reference
 from bench.records.record import Accuracy, Export, Inference, Record, Training
 from bench.report.format import NOTHING
 from bench.report.table import Table
@@ -18,6 +20,8 @@ from bench.report.table import Table
 # A model that answers no better than this many times chance has not learned; its throughput is of no use.
 _LEARNED = 2.0
 _WALL_SLACK = 1.001
+# Boards pass their limit for moments; a ceiling is measured with noise of its own.
+_POWER_SLACK = _CEILING_SLACK = 1.1
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,7 +39,7 @@ def lint(records: Sequence[Record]) -> tuple[Finding, ...]:
     found = [
         _finding(name, record, said) for record in records for name, check in _LINTS.items() for said in check(record)
     ]
-    return (*found, *_void(records))
+    return (*found, *_void(records), *_beyond(records), *_control(records))
 
 
 def table(findings: Sequence[Finding]) -> Table:
@@ -109,6 +113,44 @@ def _environment(record: Record) -> Iterator[str]:
         yield "measured from a tree with changes that no commit holds"
 
 
+def _power(record: Record) -> Iterator[str]:
+    """More joules than the power limit allows in the time: the counter is of something else, or in another unit."""
+    timed, found = blocks(record), blocks_energy(record)
+    limit = next((gpu.power_limit_watts for gpu in record.environment.gpus), None)
+    if timed and isinstance(found, Energy) and limit and record.cell.device.startswith("cuda"):
+        watts = found.gross_joules / sum(timed.block_seconds)
+        if watts > _POWER_SLACK * limit:
+            yield f"{watts:.0f} W on average, the limit is {limit:.0f} W"
+
+
+def _beyond(records: Sequence[Record]) -> Iterator[Finding]:
+    """More operations a second than the device's fastest product: it did not do what it says."""
+    runs: dict[str, list[Record]] = defaultdict(list)
+    for record in records:
+        runs[record.run].append(record)
+    for own in runs.values():
+        held = reference(own)
+        for record in own:
+            share = of_ceiling(record, held)
+            if share is not None and share > _CEILING_SLACK:
+                yield _finding("beyond", record, f"{share:.0%} of what the device's fastest matrix product does")
+
+
+def _control(records: Sequence[Record]) -> Iterator[Finding]:
+    """A run that compares, in which A differs from A."""
+    runs: dict[str, list[Record]] = defaultdict(list)
+    for record in records:
+        if record.side is not None:
+            runs[record.run].append(record)
+    for run, own in runs.items():
+        # Only here, for it needs scipy, and most results hold no comparison.
+        from bench.report import compare
+
+        if not compare.compare(*compare.sides(run, own)).stands:
+            again = next(record for record in own if record.side == "a-again")
+            yield _finding("control", again, "A measured twice differs from itself: no verdict of this run stands")
+
+
 def _void(records: Sequence[Record]) -> Iterator[Finding]:
     """An accuracy near chance voids the throughput of the same model: what was timed does not work."""
     learned: dict[tuple[str, ...], list[float]] = defaultdict(list)
@@ -132,4 +174,5 @@ _LINTS: dict[str, Callable[[Record], Iterator[str]]] = {
     "time": _time,
     "share": _share,
     "environment": _environment,
+    "power": _power,
 }

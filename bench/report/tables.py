@@ -9,10 +9,11 @@ from bench.frameworks import FRAMEWORKS, library
 from bench.measure import PROBE
 from bench.plan.cards import model_card, model_names
 from bench.plan.cell import PRECISIONS, Cell
+from bench.records.rates import Reference, reference
 from bench.records.record import Accuracy, BatchSize, Build, Ceilings, Export, Inference, Record, Training
 from bench.report import columns
 from bench.report.ceilings import ceilings_table
-from bench.report.columns import Columns, Reference, Row
+from bench.report.columns import Columns, Row
 from bench.report.format import NOTHING
 from bench.report.table import Table
 
@@ -25,28 +26,26 @@ def tables(records: Sequence[Record]) -> tuple[Table, ...]:
     """
     compared = [record for record in records if record.side is not None]
     records = [record for record in records if record.side in (None, "b")]
-    reference = _reference(records)
+    held = reference(records)
     groups: dict[tuple[str, ...], list[Record]] = defaultdict(list)
     for record in records:
         if isinstance(record.figures, Ceilings):
             continue
         cell = record.cell
         groups[(cell.dataset, f"{cell.weights} weights", f"recipe {cell.recipe}", f"on {cell.device}")].append(record)
-    found = [table for fixed in sorted(groups) for table in _overviews(", ".join(fixed), groups[fixed], reference)]
-    found.append(_table("Models", _rows(records, reference, Build), columns.MODELS, 2, columns.MODELS_NOTES))
+    found = [table for fixed in sorted(groups) for table in _overviews(", ".join(fixed), groups[fixed], held)]
+    found.append(_table("Models", _rows(records, held, Build), columns.MODELS, 2, columns.MODELS_NOTES))
     for fixed in sorted(groups):
         said, own = ", ".join(fixed), groups[fixed]
         found += [
             _table(
                 f"Training and accuracy: {said}",
-                _rows(own, reference, Training, Accuracy),
+                _rows(own, held, Training, Accuracy),
                 columns.TRAINING,
                 4,
                 columns.TRAINING_NOTES,
             ),
-            _table(
-                f"Inference: {said}", _rows(own, reference, Inference), columns.INFERENCE, 4, columns.INFERENCE_NOTES
-            ),
+            _table(f"Inference: {said}", _rows(own, held, Inference), columns.INFERENCE, 4, columns.INFERENCE_NOTES),
             _table(f"Exports: {said}", _export_rows(own), columns.EXPORTS, 4, columns.EXPORTS_NOTES),
         ]
     found += [
@@ -63,21 +62,9 @@ def tables(records: Sequence[Record]) -> tuple[Table, ...]:
     return tuple(_with_differences(table) for table in found if table.rows)
 
 
-def _reference(records: Sequence[Record]) -> Reference:
-    flops: dict[tuple[str, str, int], int] = {}
-    ceilings: dict[tuple[str, str], float] = {}
-    for record in records:
-        cell, figures = record.cell, record.figures
-        if isinstance(figures, Build) and figures.flops_per_image:
-            flops[cell.architecture, cell.framework, cell.image_size] = figures.flops_per_image
-        elif isinstance(figures, Ceilings):
-            ceilings |= {(cell.device, found.name): found.per_second for found in figures.found if found.operations}
-    return Reference(flops, ceilings)
-
-
-def _overviews(said: str, records: Sequence[Record], reference: Reference) -> list[Table]:
+def _overviews(said: str, records: Sequence[Record], held: Reference) -> list[Table]:
     """Return one table a library's kind, with one row a model, and one that sets every framework's side by side."""
-    models = _models(records, reference)
+    models = _models(records, held)
     kinds: dict[str, list[Row]] = defaultdict(list)
     for row in models:
         kinds[FRAMEWORKS[row.cell.framework].kind].append(row)
@@ -102,7 +89,7 @@ def _breadth(rows: Sequence[Row]) -> tuple[int, int]:
     return len({row.cell.framework for row in rows}), len(measured)
 
 
-def _models(records: Sequence[Record], reference: Reference) -> list[Row]:
+def _models(records: Sequence[Record], held: Reference) -> list[Row]:
     """Return one row a model as one framework runs it: its cells in one precision, fp32 where that was measured."""
     cells: dict[tuple[str, str, str], dict[str, list[Record]]] = defaultdict(lambda: defaultdict(list))
     for record in records:
@@ -118,7 +105,7 @@ def _models(records: Sequence[Record], reference: Reference) -> list[Row]:
             own = precisions[min(timed, key=list(PRECISIONS).index)]
             built = [record for record in precisions["fp32"] if isinstance(record.figures, Build) and record not in own]
             own = sorted([*own, *built], key=lambda r: (r.cell.id, r.measurement, r.process))
-            rows.append(Row(own[0].cell, own, reference))
+            rows.append(Row(own[0].cell, own, held))
     return sorted(rows, key=lambda row: (row.cell.architecture, row.cell.framework, row.cell.execution))
 
 
@@ -146,12 +133,12 @@ def _with_differences(table: Table) -> Table:
     return msgspec.structs.replace(table, notes=(*table.notes, note))
 
 
-def _rows(records: Sequence[Record], reference: Reference, *kinds: type) -> list[Row]:
+def _rows(records: Sequence[Record], held: Reference, *kinds: type) -> list[Row]:
     """Return one row a cell that has figures of any of the kinds."""
     cells: dict[Cell, list[Record]] = defaultdict(list)
     for record in records:
         cells[record.cell].append(record)
-    rows = [Row(cell, sorted(own, key=lambda r: (r.measurement, r.process)), reference) for cell, own in cells.items()]
+    rows = [Row(cell, sorted(own, key=lambda r: (r.measurement, r.process)), held) for cell, own in cells.items()]
     return [row for row in sorted(rows, key=_order) if any(row.figures(kind) for kind in kinds)]
 
 

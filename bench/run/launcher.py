@@ -8,7 +8,8 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
@@ -21,6 +22,7 @@ from bench.measure import MEASUREMENTS, PROBES
 from bench.measure.nvml import open_gpu
 from bench.measure.processor import Processor
 from bench.measure.telemetry import Reader, Sampler, Telemetry
+from bench.measure.turns import Seat
 from bench.plan.cell import Job, Side
 from bench.records.environment import physical_cores
 from bench.records.record import Outcome
@@ -77,35 +79,39 @@ class Launcher:
 
     def launch(self, job: Job, log_file: Path) -> Launched:
         """Run one job to its end or its time limit, and say how it ended."""
-        self._launched += 1
-        job_file, result_file = (Path(self._folder.name) / f"{self._launched}.{part}" for part in ("job", "result"))
-        job_file.write_bytes(msgspec.json.encode(job))
-        try:
-            server = self._server(job)
-        except ServerGone as gone:
-            return Launched(outcome=Outcome(status="failed", reason=str(gone)), start_seconds=None, wall_seconds=0.0)
-        request = Request(job_file=str(job_file), result_file=str(result_file), log_file=str(log_file))
-        readers: list[Reader] = [Processor(lambda: server.job)]
-        if job.cell.device.startswith("cuda"):
-            readers.append(open_gpu(job.cell.device))
-        with Sampler(readers) as sampler:
+        return self.launch_together([(job, log_file)])[0]
+
+    def launch_together(self, jobs: Sequence[tuple[Job, Path]]) -> list[Launched]:
+        """Run jobs, each with the file for its output; several take turns, and only the one whose turn it is runs.
+
+        A turn lasts from the start, or from one hand-over, to the next hand-over or the end. A job that hands over never
+        runs to its end before the next one starts. The time limit is of a job's own turns.
+        """
+        with contextlib.ExitStack() as stack:
+            runs: list[_Running] = []
+            for job, log_file in jobs:
+                self._launched += 1
+                path = Path(self._folder.name) / str(self._launched)
+                path.with_suffix(".job").write_bytes(msgspec.json.encode(job))
+                seat = stack.enter_context(Seat(f"{path}.turn")) if len(jobs) > 1 else None
+                runs.append(_Running(job, path, log_file, seat))
+            readers: list[Reader] = [Processor(lambda: [run.process for run in runs if run.process is not None])]
+            device = jobs[0][0].cell.device
+            if device.startswith("cuda"):
+                readers.append(open_gpu(device))
+            for run in runs:
+                run.find_server(self._server)
+            sampler = stack.enter_context(Sampler(readers))
             if any(name in reader.names for reader in readers for name in _POWER):
                 time.sleep(IDLE_SECONDS)
             sampler.job_begins()
-            asked = time.monotonic()
-            how = server.run(request, job.protocol.timeout_seconds)
-            wall_seconds = time.monotonic() - asked
-        if result_file.exists():
-            outcome = msgspec.json.decode(result_file.read_bytes(), type=Outcome)
-        else:
-            outcome = how
-        started = outcome.worker_started
-        return Launched(
-            outcome=outcome,
-            start_seconds=None if started is None else started - asked,
-            wall_seconds=wall_seconds,
-            telemetry=sampler.telemetry(),
-        )
+            waiting = deque(run for run in runs if run.outcome is None)
+            while waiting:
+                run = waiting.popleft()
+                run.take_turn()
+                if run.outcome is None:
+                    waiting.append(run)
+        return [run.launched(sampler.telemetry()) for run in runs]
 
     def _server(self, job: Job) -> "Server":
         framework = FRAMEWORKS[job.cell.framework]
@@ -113,12 +119,71 @@ class Launcher:
         # CUDA numbers GPUs by speed unless told to go by their slots, as NVML does.
         environment = {"OMP_NUM_THREADS": str(threads), "CUDA_DEVICE_ORDER": "PCI_BUS_ID", **framework.environment}
         installation = self._installations.get(job.side, OURS)
-        key = (installation, framework.preload, *sorted(environment.items()))
+        key = (job.side, installation, framework.preload, *sorted(environment.items()))
         if key in self._servers and not self._servers[key].alive:
             self._servers.pop(key).close()
         if key not in self._servers:
             self._servers[key] = Server(installation, (*framework.preload, *_OWN_MODULES), environment, self.isolation)
         return self._servers[key]
+
+
+class _Running:
+    """One job on its way to an outcome."""
+
+    def __init__(self, job: Job, path: Path, log_file: Path, seat: Seat | None) -> None:
+        self.outcome: Outcome | None = None
+        self._limit = job.protocol.timeout_seconds
+        self._job = job
+        self._seat = seat
+        self._request = Request(
+            job_file=str(path.with_suffix(".job")),
+            result_file=str(path.with_suffix(".result")),
+            log_file=str(log_file),
+            turns=seat.path if seat else None,
+        )
+        self._server: Server | None = None
+        self._asked: float | None = None
+        self._spent = 0.0
+
+    @property
+    def process(self) -> int | None:
+        return self._server.job if self._server else None
+
+    def find_server(self, find: Callable[[Job], "Server"]) -> None:
+        """Find the server, which imports what the job needs, before anything is timed."""
+        try:
+            self._server = find(self._job)
+        except ServerGone as gone:
+            self.outcome = Outcome(status="failed", reason=str(gone))
+
+    def take_turn(self) -> None:
+        """Run until the job hands over or has ended."""
+        assert self._server is not None, "a job without a server has an outcome"
+        begun = time.monotonic()
+        if self._asked is None:
+            self._asked = begun
+            self.outcome = self._server.begin(self._request)
+        elif self._seat is not None:
+            with contextlib.suppress(OSError):  # It has died meanwhile; waiting says how.
+                self._seat.give()
+        if self.outcome is None:
+            self.outcome = self._server.wait(begun + self._limit - self._spent, self._limit, self._seat)
+        self._spent += time.monotonic() - begun
+        result = Path(self._request.result_file)
+        if self.outcome is not None and result.exists():
+            self.outcome = msgspec.json.decode(result.read_bytes(), type=Outcome)
+
+    def launched(self, telemetry: Telemetry) -> Launched:
+        assert self.outcome is not None, "every job ends"
+        if self._asked is None:
+            return Launched(outcome=self.outcome, start_seconds=None, wall_seconds=0.0)
+        started = self.outcome.worker_started
+        return Launched(
+            outcome=self.outcome,
+            start_seconds=None if started is None else started - self._asked,
+            wall_seconds=self._spent,
+            telemetry=telemetry,
+        )
 
 
 class Server:
@@ -157,30 +222,51 @@ class Server:
     def alive(self) -> bool:
         return self._process.poll() is None
 
-    def run(self, request: Request, timeout_seconds: float) -> Outcome:
-        """Run one job; return what its end says where it left no outcome of its own."""
-        deadline = time.monotonic() + timeout_seconds
+    def begin(self, request: Request) -> Outcome | None:
+        """Start one job; return None, or the outcome where it could not be started."""
         try:
             self._stream.write(msgspec.json.encode(request) + b"\n")
             started = self._answer(START_TIMEOUT_SECONDS)
             if started is None:
                 raise ServerGone(f"it started no process within {START_TIMEOUT_SECONDS:g} s")
-            self.job = started.value
-            ended = self._answer(deadline - time.monotonic())
-            if ended is None:
+        except (ServerGone, OSError) as gone:
+            return self._gone(gone)
+        self.job = started.value
+        return None
+
+    def wait(self, until: float, limit_seconds: float, seat: Seat | None) -> Outcome | None:
+        """Wait until the job hands over, and return None, or until it has ended, and return what its end says.
+
+        At `until`, on the monotonic clock, it is killed.
+        """
+        try:
+            while True:
+                watched: list[socket.socket | Seat] = [self._socket] if seat is None else [self._socket, seat]
+                ready, _, _ = select.select(watched, [], [], max(0.0, until - time.monotonic()))
+                if self._socket in ready:
+                    ended = self._answer(0.0)
+                    assert ended is not None, "it is readable"
+                    self.job = None
+                    return Outcome(status="failed", reason=_describe_end(ended.value))
+                if seat is not None and seat in ready:
+                    if seat.handed_over():
+                        return None
+                    continue
                 self._kill_job()
                 if self._answer(KILL_TIMEOUT_SECONDS) is None:  # It cannot die, in a driver's call say: begin anew.
                     self._process.kill()
                     self._process.wait()
-                return Outcome(status="timeout", reason=f"killed after {timeout_seconds:g} s without an answer")
+                self.job = None
+                return Outcome(status="timeout", reason=f"killed after {limit_seconds:g} s without an answer")
         except (ServerGone, OSError) as gone:
-            self._kill_job()
-            self._process.kill()
-            self._process.wait()  # Until it is reaped it still looks alive, and the next job would be sent to it.
-            return Outcome(status="failed", reason=f"the server ended with the job: {gone}")
-        finally:
-            self.job = None
-        return Outcome(status="failed", reason=_describe_end(ended.value))
+            return self._gone(gone)
+
+    def _gone(self, why: Exception) -> Outcome:
+        self._kill_job()
+        self._process.kill()
+        self._process.wait()  # Until it is reaped it still looks alive, and the next job would be sent to it.
+        self.job = None
+        return Outcome(status="failed", reason=f"the server ended with the job: {why}")
 
     def close(self) -> None:
         """End the server, its job and what the job started; returns when they are gone."""

@@ -55,7 +55,7 @@ class Progress:
         self._finished = 0
         self._before = self._skipped = 0
         self._started = 0.0
-        self._current: Job | None = None
+        self._current: Sequence[Job] = ()
         self._last = ""
         self._live: Live | None = None
 
@@ -76,33 +76,36 @@ class Progress:
             self._live = Live(get_renderable=self._render, refresh_per_second=2, transient=True)
             self._live.start()
 
-    def start(self, job: Job) -> None:
-        self._current, self._started = job, time.monotonic()
+    def start(self, jobs: Sequence[Job]) -> None:
+        """Take the jobs that run now: one, or several in turns."""
+        self._current, self._started = jobs, time.monotonic()
 
-    def finish(self, job: Job, record: Record) -> None:
-        """Take a job's record: learn from its duration, and show it."""
-        if record.isolation != "none":
+    def finish(self, jobs: Sequence[Job], records: Sequence[Record]) -> None:
+        """Take the jobs' records: learn from their duration, and show them."""
+        if any(record.isolation != "none" for record in records):
             self._taken += time.monotonic() - self._started
-            self._guessed += estimate_seconds(job)
-        self._finished += 1
-        self._left = max(0.0, self._left - estimate_seconds(job))
-        self._current = None
-        position = f"[{self._before + self._finished}/{self._total}]"
-        self._last = f"{position} {name(job)}: {describe(record)}"
+            self._guessed += sum(map(estimate_seconds, jobs))
+        self._left = max(0.0, self._left - sum(map(estimate_seconds, jobs)))
+        self._current = ()
         left = duration(self.seconds_left())
-        if self._live is None:
-            print(f"{self._last} ({left} left)", flush=True)
-        else:
-            self._live.console.print(self._last, highlight=False, markup=False)
+        keys = {job.key: job for job in jobs}
+        for record in records:
+            self._finished += 1
+            position = f"[{self._before + self._finished}/{self._total}]"
+            self._last = f"{position} {name(keys[record.key])}: {describe(record)}"
+            if self._live is None:
+                print(f"{self._last} ({left} left)", flush=True)
+            else:
+                self._live.console.print(self._last, highlight=False, markup=False)
 
-    def skip(self, job: Job) -> None:
-        """Take a job out that need not run."""
-        self._skipped += 1
-        self._left = max(0.0, self._left - estimate_seconds(job))
+    def skip(self, jobs: Sequence[Job]) -> None:
+        """Take jobs out that need not run."""
+        self._skipped += len(jobs)
+        self._left = max(0.0, self._left - sum(map(estimate_seconds, jobs)))
 
-    def expected_seconds(self, job: Job) -> float:
-        """Return how long a job may take: the guess, corrected by what this run's jobs took of theirs."""
-        return estimate_seconds(job) * self._taken / self._guessed
+    def expected_seconds(self, jobs: Sequence[Job]) -> float:
+        """Return how long jobs may take: the guess, corrected by what this run's jobs took of theirs."""
+        return sum(map(estimate_seconds, jobs)) * self._taken / self._guessed
 
     def seconds_left(self) -> float:
         return self._left * self._taken / self._guessed
@@ -114,13 +117,13 @@ class Progress:
     def _render(self) -> "RenderableType":
         from rich.table import Table
 
-        if self._current is None:
+        if not self._current:
             return "finishing" if self._finished else "starting"
         line = Table.grid(padding=(0, 2))
         elapsed = duration(time.monotonic() - self._started)
         line.add_row(
             f"{self._before + self._finished}/{self._total} done",
-            f"now {name(self._current)} ({elapsed})",
+            f"now {' and '.join(map(name, self._current))} ({elapsed})",
             f"about {duration(self.seconds_left())} left",
         )
         return line

@@ -62,17 +62,21 @@ def run_jobs(jobs: Sequence[Job], run: Run, progress: Progress) -> int:
     installations = {side: installation for side, (installation, _) in run.others.items()}
     with Writer(run.file) as writer, Launcher(run.isolation, installations) as launcher:
         runner = _Runner(run, launcher, writer, progress)
-        waiting = [job for job in jobs if runner.final_record(job) is None]
+        groups = [group for group in together(jobs) if any(runner.final_record(job) is None for job in group)]
+        waiting = [job for group in groups for job in group]
         progress.begin(waiting, done=len(jobs) - len(waiting))
-        for number, job in enumerate(waiting):
-            if runner.enough(job):
-                progress.skip(job)
-                continue
-            left = None if run.time_budget_seconds is None else run.time_budget_seconds - (time.monotonic() - begun)
-            if left is not None and progress.expected_seconds(job) > left:
-                return len(waiting) - number
-            progress.start(job)
-            progress.finish(job, runner.do(job))
+        left = len(waiting)
+        for group in groups:
+            if runner.enough(group[0]):
+                progress.skip(group)
+            else:
+                spent = time.monotonic() - begun
+                budget = run.time_budget_seconds
+                if budget is not None and progress.expected_seconds(group) > budget - spent:
+                    return left
+                progress.start(group)
+                progress.finish(group, runner.do(group))
+            left -= len(group)
     return 0
 
 
@@ -105,29 +109,48 @@ class _Runner:
         rates = [value for record in earlier if record and (value := rate(record)) is not None]
         return len(rates) < len(earlier) or median_interval(rates).half_width <= job.protocol.tolerance
 
-    def do(self, job: Job) -> Record:
-        """Do one job and return its record; a batch size that is left to us is found first, in processes of its own."""
-        if job.cell.batch_size != "auto":
-            return self._measure(job, job)
-        try:
-            size = self._find_batch_size(job)
-        except JobError as error:
-            return self._append(job, None, _without_process(Outcome(status=error.status, reason=str(error))), None)
-        return self._measure(job, _with_batch_size(job, size))
+    def do(self, jobs: Sequence[Job]) -> list[Record]:
+        """Do one job, or several in turns, and return their records.
 
-    def _measure(self, job: Job, resolved: Job) -> Record:
-        refused = _refuse(resolved)
-        if refused is not None:
-            return self._append(job, resolved, _without_process(refused), None)
+        A batch size that is left to us is found first, in processes of its own.
+        """
+        sized: list[tuple[Job, Job]] = []
+        records = []
+        for job in jobs:
+            try:
+                size = self._find_batch_size(job) if job.cell.batch_size == "auto" else job.cell.batch_size
+                sized.append((job, _with_batch_size(job, size)))
+            except JobError as error:
+                outcome = Outcome(status=error.status, reason=str(error))
+                records.append(self._append(job, None, _without_process(outcome), None))
+        return records + self._measure(sized)
+
+    def _measure(self, jobs: Sequence[tuple[Job, Job]]) -> list[Record]:
+        """Measure jobs, each as asked for and with its size, and append their records."""
+        refused = {job.key: outcome for job, resolved in jobs if (outcome := _refuse(resolved))}
+        records = [
+            self._append(job, resolved, _without_process(refused[job.key]), None)
+            for job, resolved in jobs
+            if job.key in refused
+        ]
+        left = [(job, resolved, self._log(job)) for job, resolved in jobs if job.key not in refused]
+        if not left:
+            return records
+        for _ in range(TRIES):
+            launched = self._launcher.launch_together([(resolved, log) for _, resolved, log in left])
+            tried = [
+                self._append(job, resolved, one, log) for (job, resolved, log), one in zip(left, launched, strict=True)
+            ]
+            if not any(throttled(record) for record in tried):
+                break
+            _cool(tried[0])
+        return records + tried
+
+    def _log(self, job: Job) -> Path:
         self._logs += 1
         log = self._run.log_file(self._logs, job)
         log.parent.mkdir(parents=True, exist_ok=True)
-        for _ in range(TRIES):
-            record = self._append(job, resolved, self._launcher.launch(resolved, log), log)
-            if not throttled(record):
-                break
-            _cool(record)
-        return record
+        return log
 
     def _find_batch_size(self, job: Job) -> int:
         """Return the largest batch that trains; raise a `JobError` with a probe's status where none does."""
@@ -138,7 +161,7 @@ class _Runner:
             probe = msgspec.structs.replace(
                 _with_batch_size(job, size), measurement=PROBE, process=0, seed=job.seed - job.process
             )
-            last = self.final_record(probe) or self._measure(probe, probe)
+            last = self.final_record(probe) or self._measure([(probe, probe)])[0]
             if last.status not in ("ok", "out_of_memory", "timeout"):
                 raise _as_error(last)
             return last.status == "ok"
@@ -220,7 +243,23 @@ def _refuse(job: Job) -> Outcome | None:
     return None
 
 
-def _with_batch_size(job: Job, size: int) -> Job:
+def together(jobs: Sequence[Job]) -> list[tuple[Job, ...]]:
+    """Return the jobs in groups: the sides of one timed process of a comparison take turns, every other job is alone."""
+    groups: list[tuple[Job, ...]] = []
+    for job in jobs:
+        timed = job.side is not None and job.measurement in ("training", "inference")
+        if timed and groups and groups[-1][0].side is not None and _same(groups[-1][0], job):
+            groups[-1] = (*groups[-1], job)
+        else:
+            groups.append((job,))
+    return groups
+
+
+def _same(one: Job, other: Job) -> bool:
+    return msgspec.structs.replace(one, side=None) == msgspec.structs.replace(other, side=None)
+
+
+def _with_batch_size(job: Job, size: int | str) -> Job:
     return msgspec.structs.replace(job, cell=msgspec.structs.replace(job.cell, batch_size=size))
 
 

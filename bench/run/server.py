@@ -27,11 +27,15 @@ _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """One job: where its description lies, where its outcome must go, and the file that takes its output."""
+    """One job: where its description lies, where its outcome must go, and the file that takes its output.
+
+    `turns`: the socket over which it hands over to the jobs that it is compared with.
+    """
 
     job_file: str
     result_file: str
     log_file: str
+    turns: str | None = None
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,13 +97,18 @@ def _work(request: Request, isolation: str) -> NoReturn:
     if isolation == "spawn":
         root = str(PACKAGE.parent)
         place = str(sys.path.index(root))
-        arguments = [sys.executable, "-P", "-c", WORKER, place, root, request.job_file, request.result_file]
+        arguments = [sys.executable, "-P", "-c", WORKER, place, root, *_arguments(request)]
         os.execv(sys.executable, arguments)
     worker = importlib.import_module("bench.run.worker")
-    worker.main(request.job_file, request.result_file)
+    worker.main(*_arguments(request))
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)
+
+
+def _arguments(request: Request) -> list[str]:
+    """Return what the worker is called with."""
+    return [request.job_file, request.result_file, *([request.turns] if request.turns else [])]
 
 
 def _wait(pid: int, connection: socket.socket) -> int | None:

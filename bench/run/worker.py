@@ -18,6 +18,7 @@ from bench.frameworks import FRAMEWORKS
 from bench.frameworks.trial import Request, Trial
 from bench.measure import MEASUREMENTS, PROBES
 from bench.measure.context import Context
+from bench.measure.turns import Turns
 from bench.plan.cards import FrameworkModel
 from bench.plan.cell import Job
 from bench.records.environment import physical_cores
@@ -28,21 +29,24 @@ from bench.records.record import Figures, Outcome
 MEMORY_SHARE = 0.9
 
 
-def main(job_file: str, result_file: str) -> None:
-    """Do the job described in one file and leave its outcome in another, whole or not at all."""
+def main(job_file: str, result_file: str, turns: str | None = None) -> None:
+    """Do the job described in one file and leave its outcome in another, whole or not at all.
+
+    `turns`: the socket over which it takes turns with the jobs that it is compared with.
+    """
     started = time.monotonic()
     job = msgspec.json.decode(Path(job_file).read_bytes(), type=Job)
-    outcome = msgspec.structs.replace(execute(job), worker_started=started)
+    outcome = msgspec.structs.replace(execute(job, Turns(turns)), worker_started=started)
     beside = Path(f"{result_file}.part")
     beside.write_bytes(msgspec.json.encode(outcome))
     beside.rename(result_file)
 
 
-def execute(job: Job) -> Outcome:
+def execute(job: Job, turns: Turns | None = None) -> Outcome:
     """Do the job in this process; whatever it raises becomes its status and reason."""
     trials: list[Trial] = []
     try:
-        figures = _measure(job, trials)
+        figures = _measure(job, trials, turns or Turns(None))
         return Outcome(status="ok", figures=figures, in_force=trials[0].in_force() if trials else {})
     except Exception as error:
         traceback.print_exc()
@@ -50,7 +54,7 @@ def execute(job: Job) -> Outcome:
         return Outcome(status=_status(job, error), reason=_reason(error), in_force=in_force)
 
 
-def _measure(job: Job, trials: list[Trial]) -> Figures:
+def _measure(job: Job, trials: list[Trial], turns: Turns) -> Figures:
     if job.cell.device == "cpu":
         _limit_memory()
     threads = job.protocol.threads or physical_cores()
@@ -62,7 +66,7 @@ def _measure(job: Job, trials: list[Trial]) -> Figures:
         trials.append(build_trial(_request(job, len(dataset.classes), threads)))
         return trials[0]
 
-    context = Context(job, dataset, threads, build)
+    context = Context(job, dataset, threads, build, turns)
     figures: Figures = _load((MEASUREMENTS | PROBES)[job.measurement])(context)
     _refuse_not_finite(msgspec.to_builtins(figures), job.measurement)
     return figures

@@ -1,0 +1,114 @@
+"""Telemetry reads what is there, says why the rest is not, and forgets nothing but detail."""
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from bench.measure import telemetry as module
+from bench.measure.processor import Processor
+from bench.measure.telemetry import Reading, Sampler, Telemetry, at
+
+
+class Counting:
+    """A reader whose value is how often it was asked; it fails when asked for the third time."""
+
+    def __init__(self) -> None:
+        self.names = ("times",)
+        self.missing = {"other": "not here"}
+        self.times = 0
+
+    def read(self) -> Reading:
+        self.times += 1
+        return {"times": None if self.times == 3 else float(self.times)}
+
+
+def sampled(seconds: float, interval: float) -> Telemetry:
+    with Sampler([Counting()], interval) as sampler:
+        time.sleep(seconds / 2)
+        sampler.job_begins()
+        time.sleep(seconds / 2)
+    return sampler.telemetry()
+
+
+def test_samples_come_in_order_with_their_times_and_holes():
+    found = sampled(0.3, 0.02)
+    values = found.series["times"]
+    assert values[:4] == (1.0, 2.0, None, 4.0)
+    assert len(values) == len(found.elapsed_seconds) > 8
+    assert found.missing == {"other": "not here"}
+    assert [value for _, value in found.known("times")] == [value for value in values if value is not None]
+    assert found.idle("times")[0] == 1.0
+    assert len(found.idle("times")) < len(values) - 2
+    assert 0 < found.cost_seconds < 0.1
+
+
+def test_a_long_job_keeps_its_whole_length_in_fewer_samples(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(module, "MOST_SAMPLES", 10)
+    found = sampled(0.5, 0.005)
+    assert len(found.elapsed_seconds) <= 11
+    assert found.elapsed_seconds[0] < 0.01
+    assert found.elapsed_seconds[-1] > 0.35
+
+
+def test_a_value_between_two_samples_lies_on_their_line_and_outside_there_is_none():
+    samples = [(1.0, 10.0), (2.0, 30.0)]
+    assert [at(samples, moment) for moment in (0.9, 1.0, 1.5, 2.0, 2.1)] == [None, 10.0, 20.0, 30.0, None]
+    assert at([], 1.0) is None
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Path:
+    """Return the /sys of a machine with a clock, a temperature and two packages."""
+    for name, text in {
+        "devices/system/cpu/cpu0/cpufreq/scaling_cur_freq": "2000000",
+        "devices/system/cpu/cpu1/cpufreq/scaling_cur_freq": "3000000",
+        "class/thermal/thermal_zone0/temp": "41000",
+        "class/powercap/intel-rapl:0/energy_uj": "5000000",
+        "class/powercap/intel-rapl:0/max_energy_range_uj": "9000000",
+        "class/powercap/intel-rapl:1/energy_uj": "1000000",
+        "class/powercap/intel-rapl:1/max_energy_range_uj": "9000000",
+        "class/powercap/intel-rapl:0:0/energy_uj": "777",
+    }.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+def test_the_processor_tells_clock_temperature_and_the_energy_of_its_packages(machine: Path):
+    found = Processor(list, system=machine)
+    reading = found.read()
+    assert (reading["cpu_mhz"], reading["cpu_celsius"], reading["cpu_energy_joules"]) == (2500.0, 41.0, 6.0)
+    assert found.missing == {}
+
+
+def test_a_counter_that_wraps_goes_on_from_where_it_was(machine: Path):
+    found = Processor(list, system=machine)
+    assert found.read()["cpu_energy_joules"] == 6.0
+    (machine / "class/powercap/intel-rapl:0/energy_uj").write_text("2000000")
+    assert found.read()["cpu_energy_joules"] == 6.0 + (9 - 5 + 2)
+
+
+def test_what_cannot_be_read_is_missing_with_the_reason(machine: Path, tmp_path: Path):
+    (machine / "class/powercap/intel-rapl:0/energy_uj").unlink()
+    found = Processor(list, system=machine)
+    assert "energy_uj" in found.missing["cpu_energy_joules"], "as where only root may read it"
+    assert "cpu_energy_joules" not in found.read()
+    bare = Processor(list, system=tmp_path / "container")
+    assert bare.missing.keys() >= {"cpu_celsius", "cpu_energy_joules"}
+    assert "no RAPL" in bare.missing["cpu_energy_joules"]
+
+
+def test_the_job_and_the_rest_of_the_machine_are_told_apart():
+    own = os.getpid()
+    found = Processor(lambda: [own])
+    found.read()
+    end = time.perf_counter() + 0.5
+    while time.perf_counter() < end:
+        pass
+    reading = found.read()
+    assert reading["cpu_job_cpus"] == pytest.approx(1.0, abs=0.3)
+    assert reading["cpu_busy_cpus"] >= reading["cpu_job_cpus"] - 0.1
+    assert reading["cpu_context_switches_per_second"] > 0
+    assert Processor(list).read()["cpu_job_cpus"] is None

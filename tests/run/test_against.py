@@ -1,0 +1,138 @@
+"""Two versions held against each other in turns: a commit, a virtual environment, stored results; and what is neither."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import CHECKOUT
+
+from bench.records.record import Record
+from bench.records.store import read_file
+
+RunBench = Callable[..., subprocess.CompletedProcess[str]]
+SLOWER = ("STEP_SECONDS = 0.001", "STEP_SECONDS = 0.0015")
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """Return a repository of its own with this code, committed."""
+    folder = tmp_path / "checkout"
+    for name in ("bench", "models", "datasets"):
+        shutil.copytree(CHECKOUT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for command in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "as it was"]):
+        who = ["-c", "user.name=someone", "-c", "user.email=someone@example.org"]
+        subprocess.run(["git", *who, *command], cwd=folder, check=True)
+    return folder
+
+
+def run(checkout: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "bench", *arguments],
+        cwd=checkout,
+        env=os.environ | {"PYTHONPATH": str(checkout)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def edit(checkout: Path, old: str, new: str) -> None:
+    file = checkout / "bench" / "frameworks" / "fake.py"
+    assert old in file.read_text()
+    file.write_text(file.read_text().replace(old, new))
+
+
+def matrix(checkout: Path, pairs: int) -> str:
+    file = checkout / "two.toml"
+    file.write_text(
+        f"""description = "two fake cells"
+[protocol]
+preset = "smoke"
+processes = {pairs}
+processes_at_most = {pairs}
+inference_block_seconds = 0.05
+training_block_seconds = 0.05
+latency_requests = 30
+[[grid]]
+measurements = ["training", "inference"]
+architectures = ["resnet18"]
+frameworks = ["fake"]
+batch_sizes = [16]
+image_sizes = [32]
+"""
+    )
+    return str(file)
+
+
+def results(checkout: Path) -> list[Record]:
+    (file,) = (checkout / "r").glob("*.jsonl")
+    return read_file(file)
+
+
+def test_a_change_that_slows_is_found_against_the_commit_before_it(checkout: Path):
+    edit(checkout, *SLOWER)
+    done = run(checkout, "run", "--matrix", matrix(checkout, 6), "--against", "HEAD", "--results", "r")
+    assert done.returncode == 0, done.stderr
+    held = results(checkout)
+    assert {record.status for record in held} == {"ok"}
+    assert {record.environment.dirty for record in held if record.side == "b"} == {True}
+    assert {record.environment.dirty for record in held if record.side == "a"} == {False}
+    assert len({record.environment.code for record in held}) == 2
+    (file,) = (checkout / "r").glob("*.jsonl")
+    compared = run(checkout, "compare", str(file), "--json", "--fail-on", "slower")
+    assert compared.returncode == 1, compared.stderr
+    found = json.loads(compared.stdout)
+    assert found["in_turns"]
+    assert {pair["verdict"]["judgement"] for pair in found["pairs"]} == {"SLOWER"}
+    assert {pair["verdict"]["judgement"] for pair in found["control"]} <= {"SAME", "INCONCLUSIVE"}
+    assert "SLOWER" in done.stdout
+    assert "Control, A against A" in done.stdout
+    again = run(checkout, "run", "--matrix", matrix(checkout, 6), "--against", "HEAD", "--results", "r", "--resume")
+    assert again.returncode == 0, again.stderr
+    assert len(results(checkout)) == len(held), "nothing is measured twice"
+
+
+def test_a_virtual_environment_runs_this_code_on_its_own_packages(checkout: Path, tmp_path: Path):
+    python = tmp_path / "other" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    done = run(checkout, "run", "--matrix", matrix(checkout, 2), "--against", str(tmp_path / "other"), "--results", "r")
+    assert done.returncode == 0, done.stderr
+    assert {(record.side, record.status) for record in results(checkout)} == {
+        ("a", "ok"),
+        ("b", "ok"),
+        ("a-again", "ok"),
+    }
+    assert len({record.environment.code for record in results(checkout)}) == 1
+
+
+def test_stored_results_are_compared_with_after_the_run(run_bench: RunBench, fake_matrix: Path, tmp_path: Path):
+    assert run_bench("run", "--matrix", str(fake_matrix), "--results", "old").returncode == 0
+    (old,) = (tmp_path / "old").glob("*.jsonl")
+    done = run_bench("run", "--matrix", str(fake_matrix), "--results", "new", "--against", str(old))
+    assert done.returncode == 0, done.stderr
+    assert "| B over A |" in done.stdout
+    alone = run_bench("compare", str(old))
+    assert alone.returncode == 2
+    assert "one side only" in alone.stderr
+
+
+def test_what_is_neither_is_refused_before_anything_runs(run_bench: RunBench, fake_matrix: Path, tmp_path: Path):
+    for against, said in (("no-such-ref", "no commit of this checkout"), ("none.jsonl", "no such file")):
+        done = run_bench("run", "--matrix", str(fake_matrix), "--against", against)
+        assert done.returncode == 2
+        assert said in done.stderr
+    assert not (tmp_path / "results").exists()
+    broken = tmp_path / "broken" / "bin" / "python"
+    broken.parent.mkdir(parents=True)
+    broken.write_text("#!/bin/sh\necho no such interpreter >&2; exit 3\n")
+    broken.chmod(0o755)
+    done = run_bench("run", "--matrix", str(fake_matrix), "--against", str(tmp_path / "broken"))
+    assert done.returncode == 2
+    assert "bench does not run there: no such interpreter" in done.stderr
