@@ -92,14 +92,18 @@ def run(
     ] = False,
     seed: Annotated[int, typer.Option(help="of the order, the weights and the training")] = 0,
     isolation: Annotated[
-        str, typer.Option(help="fork: from a server that has imported; spawn: a fresh interpreter")
-    ] = "fork",
+        str | None,
+        typer.Option(
+            help="fork: from a server that has imported; spawn: a fresh interpreter",
+            show_default="fork; spawn with --against",
+        ),
+    ] = None,
 ) -> None:
     """Measure a matrix, write its results, print its tables."""
     from bench.run.command import Options, dry, measure
 
-    if isolation not in ("fork", "spawn"):
-        raise unknown("isolation", isolation, ("fork", "spawn"))
+    if isolation not in (None, "fork", "spawn"):
+        raise unknown("isolation", str(isolation), ("fork", "spawn"))
     axes = {
         "architectures": architectures,
         "frameworks": frameworks,
@@ -122,7 +126,7 @@ def run(
         resume=resume,
         time_budget_seconds=None if time_budget is None else _seconds(time_budget),
         seed=seed,
-        isolation="fork" if isolation == "fork" else "spawn",
+        isolation="spawn" if isolation == "spawn" or (isolation is None and against is not None) else "fork",
     )
     if dry_run:
         dry(options)

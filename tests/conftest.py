@@ -2,6 +2,7 @@
 
 import os
 import resource
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -128,3 +129,15 @@ def execute_here() -> Iterator[Callable[[Job], Outcome]]:
     limits = resource.getrlimit(resource.RLIMIT_DATA)
     yield execute
     resource.setrlimit(resource.RLIMIT_DATA, limits)
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """Return a repository of its own with this code, committed."""
+    folder = tmp_path / "checkout"
+    for name in ("bench", "models", "datasets"):
+        shutil.copytree(CHECKOUT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for command in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "as it was"]):
+        who = ["-c", "user.name=someone", "-c", "user.email=someone@example.org"]
+        subprocess.run(["git", *who, *command], cwd=folder, check=True)
+    return folder

@@ -12,6 +12,9 @@ from bench.measure.timing import rotating, time_blocks, timed
 from bench.records.record import LoaderTiming, Training
 
 BATCHES_IN_ROTATION = 4
+# On one batch and before anything is timed, until its loss must have fallen. Thousands of timed steps at one learning rate
+# may lead anywhere, and loss scaling may skip the first few.
+LEARNING_STEPS = 10
 
 
 def measure(context: Context) -> Training:
@@ -20,6 +23,10 @@ def measure(context: Context) -> Training:
     batches = context.batches(context.dataset.training, context.batch_size, BATCHES_IN_ROTATION)
     losses: list[Any] = []
     first_step_seconds = timed(lambda: losses.append(trial.train_step(batches[0])), trial.synchronize)
+    losses += [trial.train_step(batches[0]) for _ in range(max(LEARNING_STEPS, protocol.warmup_steps))]
+    first, last = trial.loss(losses[0]), trial.loss(losses[-1])
+    if not (math.isfinite(first) and math.isfinite(last) and last < first):
+        raise Diverged(f"the loss on a fixed batch went from {first:.4g} to {last:.4g}")
     blocks = time_blocks(
         rotating(batches, trial.train_step),
         trial.synchronize,
@@ -29,10 +36,9 @@ def measure(context: Context) -> Training:
     )
     compile_seconds = trial.compile_seconds()
     loader = _time_loader(context)
-    losses.append(trial.train_step(batches[0]))
-    first, last = (trial.loss(loss) for loss in losses)
-    if not (math.isfinite(first) and math.isfinite(last) and last < first):
-        raise Diverged(f"the loss on a fixed batch went from {first:.4g} to {last:.4g}")
+    end = trial.loss(trial.train_step(batches[0]))
+    if not math.isfinite(end):
+        raise Diverged(f"the loss after the timing is {end}")
     return Training(
         first_step_seconds=first_step_seconds,
         compile_seconds=compile_seconds,

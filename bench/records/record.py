@@ -42,7 +42,7 @@ class LoaderTiming(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class Training(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="training", tag_field="kind"):
-    """`resident`: steps on batches that lie on the device. The losses are of one fixed batch, before and after."""
+    """`resident`: steps on batches that lie on the device. The losses are of one fixed batch, at first and after steps on it."""
 
     first_step_seconds: float
     compile_seconds: float | None

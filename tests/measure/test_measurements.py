@@ -14,6 +14,7 @@ from bench.frameworks.trial import Epoch, Request
 from bench.measure.accuracy import measure
 from bench.measure.context import Context
 from bench.measure.memory import peak_resident_bytes, reset_resident_peak
+from bench.measure.turns import Turns
 from bench.plan.cell import Job
 from bench.records.record import Accuracy, Build, Inference, Memory, Outcome, Training
 from bench.run.launcher import Isolation, Launcher
@@ -140,7 +141,7 @@ def test_the_epoch_is_chosen_on_validation_its_weights_are_kept_and_test_is_seen
         return answers(trial, split)  # type: ignore[arg-type]
 
     trial.logits = logits  # type: ignore[method-assign]
-    figures = measure(Context(job, dataset, 2, lambda: trial))
+    figures = measure(Context(job, dataset, 2, lambda: trial, Turns(None)))
     scores = [epoch.validation_top1 for epoch in figures.epochs]
     assert figures.best_epoch == len(scores) - scores[::-1].index(max(scores)) < 3
     assert seen == [180, 180, 180, 540]
@@ -162,7 +163,7 @@ def test_of_epochs_with_equal_validation_accuracy_the_last_is_kept(make_job: Mak
     assert job.model is not None
     request = Request(cell=job.cell, model=job.model, recipe=job.recipe, classes=10, seed=0, threads=2)
     trial = Scripted(request, "well")
-    figures = measure(Context(job, read_dataset("digits", job.cell.image_size), 2, lambda: trial))
+    figures = measure(Context(job, read_dataset("digits", job.cell.image_size), 2, lambda: trial, Turns(None)))
     assert told == [True, True, True, True, False]
     assert figures.best_epoch == 4
 

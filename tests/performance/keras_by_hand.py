@@ -21,10 +21,12 @@ from bench.frameworks.keras import build
 from bench.frameworks.trial import Request
 from bench.measure.timing import rotating, time_blocks
 from bench.plan.cards import framework_model
+from bench.plan.protocol import Protocol
 from bench.plan.recipe import recipe
 from bench.records.environment import physical_cores
 
 BATCH, SIZE, SECONDS = 32, 64, 1.5
+ONE_BLOCK = Protocol(warmup_steps=1, warmup_seconds=1e-9, warmup_at_most_seconds=1e-9, blocks=1)
 BACKEND = keras.backend.backend()
 
 
@@ -47,7 +49,7 @@ def main(kind: str, pairs: int) -> None:
     step = rotating(batches, trial.train_step if kind == "training" else trial.predict)
 
     def ours() -> float:
-        blocks = time_blocks(step, trial.synchronize, warmup_steps=1, warmup_seconds=0, blocks=1, block_seconds=SECONDS)
+        blocks = time_blocks(step, trial.synchronize, ONE_BLOCK, SECONDS)
         return blocks.images_per_second(BATCH)
 
     by_hand = by_hand_loop(kind, batches)

@@ -21,12 +21,15 @@ from bench.data.read import read_dataset
 from bench.frameworks import FRAMEWORKS
 from bench.frameworks.torchvision import build
 from bench.frameworks.trial import Request
+from bench.measure.processor import Processor
 from bench.measure.statistics import median_interval
+from bench.measure.telemetry import Sampler
 from bench.measure.timing import rotating, time_blocks
 from bench.plan.cards import model_card
 from bench.plan.cell import Job
 from bench.plan.jobs import jobs
 from bench.plan.matrix import Grid, Planned, expand
+from bench.plan.protocol import Protocol
 from bench.plan.recipe import recipe
 from bench.records.record import Inference, Outcome, Training
 from bench.records.store import read_file
@@ -34,6 +37,7 @@ from bench.run.launcher import Launcher
 
 MakeJob = Callable[..., Job]
 BLOCK_SECONDS = 0.5
+ONE_BLOCK = Protocol(warmup_steps=1, warmup_seconds=1e-9, warmup_at_most_seconds=1e-9, blocks=1)
 INTERPRETERS, ROUNDS = 4, 3
 BY_HAND, KERAS_BY_HAND = (Path(__file__).with_name(name) for name in ("by_hand.py", "keras_by_hand.py"))
 KERAS = ["keras-tensorflow", "keras-jax", "keras-torch"]
@@ -116,9 +120,7 @@ def test_in_one_process_the_harness_costs_nothing(benchmark: BenchmarkFixture, m
     by_hand = loop_by_hand(measurement, batches, BLOCK_SECONDS)
 
     def ours() -> float:
-        blocks = time_blocks(
-            step, trial.synchronize, warmup_steps=1, warmup_seconds=0, blocks=1, block_seconds=BLOCK_SECONDS
-        )
+        blocks = time_blocks(step, trial.synchronize, ONE_BLOCK, BLOCK_SECONDS)
         return blocks.images_per_second(32)
 
     ours(), by_hand()
@@ -233,3 +235,42 @@ def test_quick_as_committed_ended_within_15_minutes(benchmark: BenchmarkFixture)
     minutes = ((max(ends) - min(ends)).total_seconds() + records[0].wall_seconds) / 60
     told(benchmark, "`bench run --matrix quick`, first job to last, as committed", f"{minutes:.1f} min", "15 min")
     assert minutes <= 15
+
+
+def test_two_files_of_10_000_records_are_compared_within_10_seconds(benchmark: BenchmarkFixture, tmp_path: Path):
+    """Trainings of one process each, over 1,000 cells of ten processes, with telemetry and all."""
+    source = max(committed_results(), key=lambda file: file.stat().st_size)
+    first = next(record for record in read_file(source) if isinstance(record.figures, Training))
+    for name, scale in (("a", 1.0), ("b", 1.1)):
+        lines = []
+        for number in range(10_000):
+            assert isinstance(first.figures, Training)
+            took = tuple(scale * (1 + 0.001 * (number * 7 % 13)) * s for s in first.figures.resident.block_seconds)
+            blocks = msgspec.structs.replace(first.figures.resident, block_seconds=took)
+            cell = msgspec.structs.replace(first.cell, image_size=number // 10 + 1)
+            figures = msgspec.structs.replace(first.figures, resident=blocks)
+            record = msgspec.structs.replace(first, cell=cell, process=number % 10, figures=figures)
+            lines.append(msgspec.json.encode(record) + b"\n")
+        (tmp_path / f"{name}.jsonl").write_bytes(b"".join(lines))
+    command = [sys.executable, "-m", "bench", "compare", str(tmp_path / "a.jsonl"), str(tmp_path / "b.jsonl"), "--json"]
+    done = benchmark.pedantic(lambda: subprocess.run(command, cwd=CHECKOUT, capture_output=True, check=True), rounds=3)
+    assert len(json.loads(done.stdout)["pairs"]) == 2000
+    seconds = benchmark.stats.stats.median
+    told(benchmark, "`bench compare` of two files with 10,000 records each", f"{seconds:.1f} s", "10 s")
+    assert seconds < 10
+
+
+def test_telemetry_takes_under_half_a_percent_of_one_processor(benchmark: BenchmarkFixture):
+    """What the sampling thread takes while the machine is busy, which on a machine with a core to spare the job never sees."""
+    busy = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        with Sampler([Processor(lambda: [busy.pid])]) as sampler:
+            time.sleep(20)
+    finally:
+        busy.kill()
+        busy.wait()
+    found = sampler.telemetry()
+    share = found.cost_seconds / found.elapsed_seconds[-1]
+    told(benchmark, "telemetry, of one processor's time", f"{share:.2%}", "0.5 %")
+    assert len(found.elapsed_seconds) > 35
+    assert share < 0.005

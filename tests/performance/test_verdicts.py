@@ -12,12 +12,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from pytest_benchmark.fixture import BenchmarkFixture
+from scipy import optimize, stats
 from test_speed import told
 
+from bench.measure.statistics import median_interval
 from bench.measure.verdict import SAME_MACHINE_MARGIN, Judgement, Verdict, paired, unpaired, verdicts
+from bench.plan.protocol import PRESETS
 
 PAIRS = 10
 MATRICES = 1000
+RUNS = 4000
 SHAPES = ("normal", "drift", "tails", "modes", "autocorrelated")
 DIFFERENT = (Judgement.FASTER, Judgement.SLOWER)
 Floats = NDArray[np.float64]
@@ -79,6 +83,45 @@ def test_three_percent_are_found(benchmark: BenchmarkFixture, shape: str, rows: 
     what = f"B 3 % faster in one row of {rows}, {shape}, spread 1.0%, 10 processes: found"
     told(benchmark, what, f"{share:.1%}", "90 % or more")
     assert share >= 0.9
+
+
+def medians(random: np.random.Generator, shape: str, spread: float, most: int) -> tuple[Floats, float]:
+    """Return the rates of one cell's processes in the order they would be started, and their true median."""
+    if shape == "modes":
+        logs = random.normal(0, 1 / 3, most) - 2 * (random.random(most) < 0.3)
+        # The median of 0.7·N(0, ⅓) + 0.3·N(−2, ⅓).
+        truth = float(
+            optimize.brentq(lambda x: 0.7 * stats.norm.cdf(3 * x) + 0.3 * stats.norm.cdf(3 * x + 6) - 0.5, -2, 1)
+        )
+    else:
+        logs = processes(random, shape, 1.0, 1).ravel()[:most]
+        truth = 0.0
+    return np.exp(spread * logs), math.exp(spread * truth)
+
+
+@pytest.mark.parametrize("spread", [0.005, 0.01, 0.03])
+@pytest.mark.parametrize("shape", ["normal", "tails", "modes"])
+def test_the_interval_of_a_rate_covers_also_where_it_decides_when_to_stop(
+    benchmark: BenchmarkFixture, shape: str, spread: float
+):
+    """As the runner does it: 6 processes, then one more until half the interval is within 1 %, 12 at most."""
+    random = np.random.default_rng(4)
+    protocol = PRESETS["standard"]
+    covered, bootstrapped, used = 0, 0, 0
+    for _ in range(RUNS):
+        rates, truth = medians(random, shape, spread, protocol.processes_at_most)
+        count = protocol.processes
+        while count < len(rates) and median_interval(rates[:count]).half_width > protocol.tolerance:
+            count += 1
+        found = median_interval(rates[:count])
+        covered += found.low <= truth <= found.high
+        drawn = np.median(rates[random.integers(0, 6, (200, 6))], axis=1)
+        bootstrapped += np.quantile(drawn, 0.025) <= truth <= np.quantile(drawn, 0.975)
+        used += count
+    what = f"Rate of a cell, {shape}, spread {spread:.1%}, {used / RUNS:.1f} processes: 95 % intervals cover"
+    told(benchmark, what, f"{covered / RUNS:.1%}", "93 to 97 %")
+    benchmark.extra_info["compared"] = f"a percentile bootstrap over 6 processes: {bootstrapped / RUNS:.1%}"
+    assert 0.93 <= covered / RUNS <= 0.97
 
 
 def test_intervals_of_runs_apart_cover_too(benchmark: BenchmarkFixture):

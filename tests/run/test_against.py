@@ -2,32 +2,16 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-
-import pytest
-from conftest import CHECKOUT
 
 from bench.records.record import Record
 from bench.records.store import read_file
 
 RunBench = Callable[..., subprocess.CompletedProcess[str]]
 SLOWER = ("STEP_SECONDS = 0.001", "STEP_SECONDS = 0.0015")
-
-
-@pytest.fixture
-def checkout(tmp_path: Path) -> Path:
-    """Return a repository of its own with this code, committed."""
-    folder = tmp_path / "checkout"
-    for name in ("bench", "models", "datasets"):
-        shutil.copytree(CHECKOUT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for command in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "as it was"]):
-        who = ["-c", "user.name=someone", "-c", "user.email=someone@example.org"]
-        subprocess.run(["git", *who, *command], cwd=folder, check=True)
-    return folder
 
 
 def run(checkout: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from bench.plan.cell import Job
@@ -35,8 +36,10 @@ def test_the_time_left_falls_with_each_job(make_job: Callable[..., Job], capsys:
     progress.begin(todo, done=2)
     left = [progress.seconds_left()]
     for job in todo:
-        progress.start(job)
-        progress.finish(job, record)
+        progress.start([job])
+        progress.finish(
+            [job], [msgspec.structs.replace(record, cell=job.cell, measurement=job.measurement, process=job.process)]
+        )
         left.append(progress.seconds_left())
     assert left[0] == pytest.approx(3 * estimate_seconds(todo[0]))
     assert left == sorted(left, reverse=True)
