@@ -33,6 +33,7 @@ class Seat:
         self._listener.bind(path)
         self._listener.listen(1)
         self._connection: socket.socket | None = None
+        self.left = False
 
     def __enter__(self) -> Self:
         return self
@@ -47,11 +48,13 @@ class Seat:
         return (self._connection or self._listener).fileno()
 
     def handed_over(self) -> bool:
-        """Take what became readable; return whether the job has handed over."""
+        """Take what became readable; return whether the job has handed over. One that has closed its end has `left`."""
         if self._connection is None:
             self._connection, _ = self._listener.accept()
             return False
-        return bool(self._connection.recv(1))
+        said = bool(self._connection.recv(1))
+        self.left = not said
+        return said
 
     def give(self) -> None:
         """Tell the job that it is its turn again."""

@@ -165,8 +165,8 @@ class Ceiling(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     @property
     def per_second(self) -> float:
-        """Operations, or bytes, a second: of all blocks together."""
-        return (self.operations or self.moved_bytes or 0) / self.blocks.step_seconds
+        """Operations, or bytes, a second in the fastest block: a limit is no average."""
+        return (self.operations or self.moved_bytes or 0) * self.blocks.steps_per_block / min(self.blocks.block_seconds)
 
 
 class Ceilings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="ceilings", tag_field="kind"):

@@ -21,15 +21,13 @@ def ceilings_table(title: str, ceilings: Ceilings) -> Table:
         rows=tuple(_row(ceiling) for ceiling in ceilings.found),
         notes=(
             "The fastest square matrix product of each precision among a few sides, of random numbers, by PyTorch, and copies: "
-            "those within the device's memory move each byte twice, reading and writing. All work over all time of one process; "
-            f"in brackets the interval over its blocks. On a CPU with {ceilings.threads} threads.",
+            "those within the device's memory move each byte twice, reading and writing. Each in its fastest block; on a CPU "
+            f"with {ceilings.threads} threads.",
         ),
     )
 
 
 def _row(ceiling: Ceiling) -> tuple[str, ...]:
-    work = (ceiling.operations or ceiling.moved_bytes or 0) / 1e9
-    steps = ceiling.blocks.steps_per_block
-    said = rate([work * steps / seconds for seconds in ceiling.blocks.block_seconds])
+    said = rate([ceiling.per_second / 1e9])
     side = NOTHING if ceiling.side is None else number(ceiling.side, 0)
     return (ceiling.name, side, *((said, NOTHING) if ceiling.operations else (NOTHING, said)))

@@ -277,7 +277,8 @@ _FLAGS_NOTE = (
 )
 _CEILING_NOTE = (
     "Of the ceiling: the model's operations a second (a training step counts three forward passes) over those of the fastest "
-    "matrix product in the precision, below."
+    "matrix product in the precision, below. Operations are counted by the definition: a convolution that "
+    "needs fewer may pass it."
 )
 _ENERGY_NOTE = (
     "J an image: of the GPU's board, or the CPU's package, while blocks were timed; sensors differ by ±10 %, so smaller "

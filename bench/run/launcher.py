@@ -241,7 +241,9 @@ class Server:
         """
         try:
             while True:
-                watched: list[socket.socket | Seat] = [self._socket] if seat is None else [self._socket, seat]
+                watched: list[socket.socket | Seat] = [self._socket]
+                if seat is not None and not seat.left:
+                    watched.append(seat)
                 ready, _, _ = select.select(watched, [], [], max(0.0, until - time.monotonic()))
                 if self._socket in ready:
                     ended = self._answer(0.0)

@@ -1,6 +1,7 @@
 """Two sets of results: what is matched, what is refused, what is said, and with which exit status."""
 
 import json
+import math
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -9,10 +10,12 @@ import msgspec
 import pytest
 
 from bench.errors import UsageError
+from bench.measure.telemetry import Telemetry
 from bench.measure.timing import Blocks
 from bench.records.record import LoaderTiming, Record, Training
 from bench.records.store import read_file
-from bench.report.compare import compare, part, slower, table
+from bench.report.compare import compare, part, sides, slower, table
+from bench.report.lint import lint
 
 RunBench = Callable[..., subprocess.CompletedProcess[str]]
 FIXTURE = Path(__file__).parents[1] / "records" / "schema-1.jsonl"
@@ -79,6 +82,92 @@ def test_other_software_and_another_protocol_are_told():
     found = compare(part("a", run(*QUICK)), part("b", other), margin=0.05)
     assert [difference.partition(":")[0] for difference in found.differences] == ["protocol", "torch"]
     assert "2.0 in B" in found.differences[1]
+
+
+def turns(ratio_b: float = 1.0, ratio_control: float = 1.0, mhz: tuple[float, float] | None = None) -> list[Record]:
+    """Return ten processes a side; B's speed over A's, the control's, and the clocks of A and B on a GPU."""
+    records = []
+    for process in range(10):
+        phase = 1 + 0.3 * math.sin(process)  # What the machine does to all alike.
+        for side, ratio in (("a", 1.0), ("b", ratio_b), ("a-again", ratio_control)):
+            took = phase / ratio * (1 + 0.001 * ((7 * process + len(side)) % 5))
+            (record,) = run(took, took, took)[:1]
+            if mhz is not None:
+                record = clocked(record, mhz[side == "b"])
+            records.append(msgspec.structs.replace(record, side=side, process=process))
+    return records
+
+
+def clocked(record: Record, mhz: float) -> Record:
+    assert isinstance(record.figures, Training)
+    blocks = msgspec.structs.replace(record.figures.resident, begun_seconds=(10.0, 20.0))
+    series = {"gpu_sm_mhz": (mhz,) * 40}
+    telemetry = Telemetry(
+        begun_seconds=10.0,
+        idle_seconds=0.0,
+        elapsed_seconds=tuple(number / 2 for number in range(40)),
+        series=series,
+        missing={},
+        cost_seconds=0.0,
+    )
+    figures = msgspec.structs.replace(record.figures, resident=blocks)
+    return msgspec.structs.replace(record, figures=figures, telemetry=telemetry)
+
+
+def judged(records: list[Record]) -> str | None:
+    found = compare(*sides("run.jsonl", records))
+    assert found.in_turns
+    verdict = next(pair.verdict for pair in found.pairs if pair.quantity == "training")
+    return verdict.judgement if verdict else None
+
+
+def test_what_the_machine_does_to_both_sides_drops_out():
+    assert judged(turns()) == "SAME"
+    assert judged(turns(ratio_b=1.03)) == "FASTER"
+    assert judged(turns(ratio_b=0.97)) == "SLOWER"
+    a, b, _ = sides("run.jsonl", turns(ratio_b=1.03))
+    apart = compare(part("a", a.records), part("b", b.records), margin=0.01)
+    assert {pair.verdict.judgement for pair in apart.pairs if pair.verdict} == {"INCONCLUSIVE"}, (
+        "30 % of noise hides 3 %"
+    )
+
+
+def test_no_verdict_stands_where_the_control_differs_and_lint_says_so():
+    records = turns(ratio_b=1.5, ratio_control=1.1)
+    assert judged(records) is None
+    shown = table(compare(*sides("run.jsonl", records)))
+    assert {row[-1] for row in shown.rows} == {"none: the control differs"}
+    assert any("no verdict of this run stands" in note for note in shown.notes)
+    assert "control" in {finding.lint for finding in lint(records)}
+    assert "control" not in {finding.lint for finding in lint(turns(ratio_b=1.5))}
+
+
+def test_what_the_control_gives_is_the_least_that_counts():
+    """The control's 5 % are not beyond chance, for its processes scatter; but then 4 % for B count for nothing."""
+    records = turns(ratio_b=1.04)
+    scattered = []
+    for record in records:
+        if record.side == "a-again":
+            assert isinstance(record.figures, Training)
+            scale = 0.9 if record.process % 2 else 1.0
+            took = tuple(scale * seconds for seconds in record.figures.resident.block_seconds)
+            blocks = msgspec.structs.replace(record.figures.resident, block_seconds=took)
+            record = msgspec.structs.replace(record, figures=msgspec.structs.replace(record.figures, resident=blocks))
+        scattered.append(record)
+    found = compare(*sides("run.jsonl", scattered))
+    assert found.margin == pytest.approx(0.054, abs=0.005)
+    assert judged(records) == "FASTER"
+    assert judged(scattered) == "SAME"
+
+
+def test_a_clock_that_moved_is_no_speed_up():
+    assert judged(turns(ratio_b=1.05, mhz=(1900.0, 1900.0))) == "FASTER"
+    assert judged(turns(ratio_b=1.05, mhz=(1900.0, 1995.0))) == "INCONCLUSIVE"
+
+
+def test_a_run_of_one_side_holds_no_comparison():
+    with pytest.raises(UsageError, match="one side only"):
+        sides("run.jsonl", run(*QUICK))
 
 
 def written(file: Path, records: list[Record]) -> str:

@@ -9,6 +9,8 @@ import msgspec
 import pytest
 from conftest import committed_results
 
+from bench.measure.telemetry import Telemetry
+from bench.records.environment import Gpu
 from bench.records.record import Accuracy, Inference, Record, Training
 from bench.records.store import read_file
 from bench.report.lint import lint
@@ -32,6 +34,42 @@ def unlearned() -> list[Record]:
     return [training, replace(accuracy, cell=training.cell)]
 
 
+def powered(watts: float) -> Record:
+    """Return a training of twelve seconds on a GPU limited to 700 W, whose energy counter grew by so much."""
+    record = first(Training)
+    blocks = replace(
+        record.figures.resident, block_seconds=(1.0,) * 12, begun_seconds=tuple(10.0 + n for n in range(12))
+    )
+    telemetry = Telemetry(
+        begun_seconds=8.0,
+        idle_seconds=1.0,
+        elapsed_seconds=tuple(number / 2 for number in range(40)),
+        series={"gpu_energy_joules": tuple(watts * number / 2 for number in range(40))},
+        missing={},
+        cost_seconds=0.0,
+    )
+    gpu = Gpu(
+        name="NVIDIA H200",
+        memory_bytes=None,
+        power_limit_watts=700.0,
+        sm_clock_maximum_mhz=None,
+        memory_clock_maximum_mhz=None,
+        ecc=None,
+    )
+    return replace(
+        record,
+        cell=replace(record.cell, device="cuda"),
+        figures=replace(record.figures, resident=blocks),
+        environment=replace(record.environment, gpus=(gpu,), driver="580.1", cuda="13.0", dirty=False),
+        telemetry=telemetry,
+        wall_seconds=60.0,
+    )
+
+
+def test_power_within_the_limit_is_no_finding():
+    assert lint([powered(690.0)]) == ()
+
+
 @pytest.mark.parametrize(
     ("name", "records"),
     [
@@ -40,6 +78,7 @@ def unlearned() -> list[Record]:
         ("share", [changed(Accuracy, test_top1=0.99, test_top5=0.9)]),
         ("environment", [replace(first(Training), environment=replace(first(Training).environment, packages={}))]),
         ("void", unlearned()),
+        ("power", [powered(900.0)]),
     ],
 )
 def test_each_lint_finds_its_mistake(name: str, records: list[Record]):
