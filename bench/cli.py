@@ -223,9 +223,11 @@ def lint(
 
 @app.command("list")
 def list_(
-    kind: Annotated[str, typer.Argument(metavar="KIND", help="models, datasets, frameworks, precisions or matrices")],
+    kind: Annotated[
+        str, typer.Argument(metavar="KIND", help="models, datasets, frameworks, precisions, matrices or protocols")
+    ],
 ) -> None:
-    """List what can be named: models, datasets, frameworks, precisions, matrices."""
+    """List what can be named: models, datasets, frameworks, precisions, matrices, protocols."""
     from bench.report.listing import LISTINGS
     from bench.report.table import show
 

@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from statistics import fmean, median, pstdev, stdev
+from itertools import accumulate
+from statistics import fmean, median, stdev
 
 from bench.measure.nvml import POWER_CAP, THERMAL_OR_BRAKE
 from bench.measure.statistics import FEWEST_FOR_INTERVAL, median_interval
@@ -125,17 +126,23 @@ def has_two_modes(samples: Sequence[float]) -> bool:
     """
     if len(samples) < _MODE_SAMPLES:
         return False
-    ordered = sorted(samples)
-    least = max(2, math.ceil(_MODE_SHARE * len(ordered)))
-    step = max(1, len(ordered) // 100)
-    cuts = range(least, len(ordered) - least + 1, step)
-    cut = min(
-        cuts, key=lambda cut: cut * pstdev(ordered[:cut]) ** 2 + (len(ordered) - cut) * pstdev(ordered[cut:]) ** 2
-    )
-    low, high = ordered[:cut], ordered[cut:]
-    within = math.sqrt((pstdev(low) ** 2 + pstdev(high) ** 2) / 2)
-    apart = fmean(high) - fmean(low)
-    return apart > _DRIFT * median(ordered) and apart > _TWO_MODES * within
+    middle = median(samples)
+    ordered = [sample / middle - 1 for sample in sorted(samples)]
+    count = len(ordered)
+    sums, squares = ([0.0, *accumulate(values)] for values in (ordered, [value * value for value in ordered]))
+
+    def part(begin: int, end: int) -> tuple[float, float]:
+        """Return the mean and the variance of the samples from one place to another."""
+        mean = (sums[end] - sums[begin]) / (end - begin)
+        return mean, max(0.0, (squares[end] - squares[begin]) / (end - begin) - mean * mean)
+
+    def within(cut: int) -> float:
+        return cut * part(0, cut)[1] + (count - cut) * part(cut, count)[1]
+
+    least = max(2, math.ceil(_MODE_SHARE * count))
+    cut = min(range(least, count - least + 1), key=within)
+    (low, below), (high, above) = part(0, cut), part(cut, count)
+    return high - low > _DRIFT and high - low > _TWO_MODES * math.sqrt((below + above) / 2)
 
 
 def _not_converged(records: Sequence[Record]) -> str | None:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from bench.errors import UsageError
 from bench.measure.statistics import percentile
+from bench.records.rates import joules_per_image
 from bench.records.record import Accuracy, Build, Export, Inference, Memory, Record, Training
 from bench.records.store import latest, read
 
@@ -42,12 +43,15 @@ def row(record: Record) -> dict[str, Value]:
         "weights": cell.weights,
         "recipe": cell.recipe,
         "measurement": record.measurement,
+        "side": record.side,
         "process": record.process,
         "status": record.status,
         "reason": record.reason,
         "run": record.run,
         "wall_seconds": record.wall_seconds,
         **figures(record),
+        "gross_joules_per_image": joules_per_image(record, "gross"),
+        "net_joules_per_image": joules_per_image(record, "net"),
     }
 
 
@@ -76,9 +80,11 @@ def figures(record: Record) -> dict[str, Value]:
                 "inference_peak_allocated_bytes": memory.inference.allocated_bytes,
                 "inference_peak_reserved_bytes": memory.inference.reserved_bytes,
                 "inference_peak_resident_bytes": memory.inference.resident_bytes,
+                "inference_device_bytes": memory.inference.device_bytes,
                 "training_peak_allocated_bytes": memory.training.allocated_bytes,
                 "training_peak_reserved_bytes": memory.training.reserved_bytes,
                 "training_peak_resident_bytes": memory.training.resident_bytes,
+                "training_device_bytes": memory.training.device_bytes,
             }
         case Export() as export:
             return {

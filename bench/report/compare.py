@@ -9,6 +9,7 @@ import msgspec
 from bench.errors import UsageError, unknown
 from bench.measure.verdict import FALSE_DISCOVERIES, SAME_MACHINE_MARGIN, Judgement, Verdict, paired, unpaired, verdicts
 from bench.plan.cell import Cell
+from bench.records.flags import flags
 from bench.records.rates import log_ratio, sm_mhz, speeds
 from bench.records.record import Record
 from bench.report.format import NOTHING, rate
@@ -30,13 +31,17 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Pair(msgspec.Struct, frozen=True, kw_only=True):
-    """One quantity of one cell on both sides, a rate a process each: more is faster. No verdict with too few processes."""
+    """One quantity of one cell on both sides, a rate a process each: more is faster. No verdict with too few processes.
+
+    `flags`: of either side.
+    """
 
     cell: dict[str, str | int]
     quantity: str
     a: tuple[float, ...]
     b: tuple[float, ...]
     verdict: Verdict | None
+    flags: tuple[str, ...]
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
@@ -141,6 +146,9 @@ def _judged(a: Part, b: Part, margin: float, in_turns: bool) -> tuple[tuple[Pair
             a=tuple(value for value, _ in found[0][key].values()),
             b=tuple(value for value, _ in found[1][key].values()),
             verdict=verdict.get(key),
+            flags=tuple(
+                dict.fromkeys(flag for one in found for flag in flags([record for _, record in one[key].values()]))
+            ),
         )
         for key in keys
     )
@@ -234,7 +242,7 @@ _CONDITIONS: dict[str, Callable[[Record], str]] = {
 
 def table(comparison: Comparison) -> Table:
     """Return the comparison as a table, what differs clearly first."""
-    columns = (*_axes(comparison), "Quantity", "A", "B", "B over A", "Adjusted p", "Verdict")
+    columns = (*_axes(comparison), "Quantity", "A", "B", "B over A", "Adjusted p", "Verdict", "Flags")
     order = list(Judgement)
     pairs = sorted(
         comparison.pairs,
@@ -247,6 +255,7 @@ def table(comparison: Comparison) -> Table:
             rate(pair.a),
             rate(pair.b),
             *_said(pair.verdict, comparison.stands),
+            ", ".join(pair.flags) or NOTHING,
         )
         for pair in pairs
     )

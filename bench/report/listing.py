@@ -2,10 +2,13 @@
 
 from collections.abc import Callable
 
+import msgspec
+
 from bench.frameworks import FRAMEWORKS, missing_packages
 from bench.plan.cards import dataset_card, dataset_names, model_card, model_names
 from bench.plan.cell import PRECISIONS
 from bench.plan.matrix import matrix_names, matrix_path, read_matrix
+from bench.plan.protocol import PRESETS, Protocol
 from bench.report.format import NOTHING, number
 from bench.report.table import Table
 
@@ -64,10 +67,24 @@ def matrices() -> Table:
     return Table(title="Matrices", columns=("Name", "What it measures"), labels=2, rows=rows)
 
 
+def protocols() -> Table:
+    """Return the presets, one a column, in every value."""
+    presets = {name: msgspec.to_builtins(protocol) for name, protocol in PRESETS.items()}
+    fields = [field for field in Protocol.__struct_fields__ if field != "preset"]
+    rows = tuple((field, *(_value(values[field]) for values in presets.values())) for field in fields)
+    note = "A matrix names one or starts from one; --protocol NAME takes another in its place."
+    return Table(title="Protocols", columns=("Value", *presets), labels=1, rows=rows, notes=(note,))
+
+
+def _value(value: float | None) -> str:
+    return "all cores" if value is None else f"{value:g}"
+
+
 LISTINGS: dict[str, Callable[[], Table]] = {
     "models": models,
     "datasets": datasets,
     "frameworks": frameworks,
     "precisions": precisions,
     "matrices": matrices,
+    "protocols": protocols,
 }

@@ -52,7 +52,7 @@ def test_more_images_a_second_are_faster(a: tuple[float, ...], b: tuple[float, .
 def test_a_row_of_one_process_has_no_verdict():
     found = compare(part("a", run(*QUICK)), part("b", run(1.0)), margin=0.05)
     assert {pair.verdict for pair in found.pairs} == {None}
-    assert {row[-1] for row in table(found).rows} == {"too few processes"}
+    assert {row[-2] for row in table(found).rows} == {"too few processes"}
 
 
 def test_labels_set_two_parts_of_one_file_against_each_other():
@@ -136,7 +136,7 @@ def test_no_verdict_stands_where_the_control_differs_and_lint_says_so():
     records = turns(ratio_b=1.5, ratio_control=1.1)
     assert judged(records) is None
     shown = table(compare(*sides("run.jsonl", records)))
-    assert {row[-1] for row in shown.rows} == {"none: the control differs"}
+    assert {row[-2] for row in shown.rows} == {"none: the control differs"}
     assert any("no verdict of this run stands" in note for note in shown.notes)
     assert "control" in {finding.lint for finding in lint(records)}
     assert "control" not in {finding.lint for finding in lint(turns(ratio_b=1.5))}
