@@ -8,7 +8,7 @@ from typing import Self
 
 
 class Turns:
-    """A job's side of the socket; without one, or when the launcher is gone, it is always its turn."""
+    """A job's side of the socket; without one it is always its turn."""
 
     def __init__(self, path: str | None) -> None:
         self._socket: socket.socket | None = None

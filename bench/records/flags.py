@@ -29,8 +29,7 @@ def flags(records: Sequence[Record]) -> dict[str, str]:
     known = [record for record in records if blocks(record) or isinstance(record.figures, Export)]
     if not known:
         return {}
-    found = {name: said for name, say in _FLAGS.items() if (said := say(known))}
-    return found
+    return {name: said for name, say in _FLAGS.items() if (said := say(known))}
 
 
 def throttled(record: Record) -> str | None:

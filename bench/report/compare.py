@@ -85,11 +85,17 @@ def part(text: str, records: Sequence[Record]) -> Part:
 
 def sides(path: str, records: Sequence[Record]) -> tuple[Part, Part, Part | None]:
     """Return A, B and the control of one run that compares; raise `UsageError` for a run of one side."""
-    held = {record.side for record in records}
-    if not {"a", "b"} <= held:
-        raise UsageError(f"{path} has one side only; name two results, or measure with bench run --against")
-    control = part(f"{path}:side={_CONTROL}", records) if _CONTROL in held else None
+    if not has_both_sides(records):
+        raise UsageError(f"{path} has figures of one side only; name two results, or measure with bench run --against")
+    control = (
+        part(f"{path}:side={_CONTROL}", records) if any(r.figures and r.side == _CONTROL for r in records) else None
+    )
     return part(f"{path}:side=a", records), part(f"{path}:side=b", records), control
+
+
+def has_both_sides(records: Sequence[Record]) -> bool:
+    """Return whether a run that compares has come to figures of A and of B."""
+    return {"a", "b"} <= {record.side for record in records if record.figures}
 
 
 def _value(record: Record, axis: str) -> str:
@@ -106,7 +112,7 @@ def compare(a: Part, b: Part, control: Part | None = None, margin: float | None 
     checked = _judged(a, control, SAME_MACHINE_MARGIN, in_turns)[0] if control else ()
     if margin is None:
         given = [abs(pair.verdict.ratio - 1) for pair in checked if pair.verdict]
-        margin = max(SAME_MACHINE_MARGIN, *given, 0.0) if in_turns else TWO_RUNS_MARGIN
+        margin = max([SAME_MACHINE_MARGIN, *given]) if in_turns else TWO_RUNS_MARGIN
     pairs, unmatched = _judged(a, b, margin, in_turns)
     found = Comparison(
         a=a.name,

@@ -15,7 +15,7 @@ import msgspec
 from bench.errors import UsageError
 from bench.plan.files import PACKAGE, cards_folder
 from bench.records.environment import Environment, environment
-from bench.run.server import beginning
+from bench.run.server import BEGINNING
 
 _CARDS = ("models", "datasets")
 
@@ -33,7 +33,7 @@ class Installation(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def arguments(self) -> tuple[str, str]:
-        """What `beginning` expects on the command line."""
+        """What `BEGINNING` expects on the command line."""
         return ("0" if self.first else str(sys.maxsize), self.root)
 
 
@@ -92,7 +92,7 @@ def _export(ref: str, folder: Path) -> str:
 
 def _ask_environment(there: Installation, against: str) -> Environment:
     code = (
-        f"{beginning()}import sys, msgspec; from bench.records.environment import environment; "
+        f"{BEGINNING}import sys, msgspec; from bench.records.environment import environment; "
         "sys.stdout.buffer.write(msgspec.json.encode(environment()))"
     )
     asked = subprocess.run([there.python, "-P", "-c", code, *there.arguments], capture_output=True)

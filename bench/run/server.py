@@ -146,12 +146,9 @@ def _prctl(option: int, value: int) -> None:
         _LIBC.prctl(option, value, 0, 0, 0)
 
 
-def beginning() -> str:
-    """Return the code that puts a folder into a fresh interpreter's path: the first two arguments say where, and which."""
-    return "import sys; sys.path.insert(int(sys.argv.pop(1)), sys.argv.pop(1)); "
-
-
-SERVER = f"{beginning()}from bench.run.server import main; main()"
+# Puts a folder into a fresh interpreter's path: the first two arguments say where, and which.
+BEGINNING = "import sys; sys.path.insert(int(sys.argv.pop(1)), sys.argv.pop(1)); "
+SERVER = f"{BEGINNING}from bench.run.server import main; main()"
 WORKER = (
-    f"{beginning()}import os; from bench.run.worker import main; main(*sys.argv[1:]); sys.stdout.flush(); os._exit(0)"
+    f"{BEGINNING}import os; from bench.run.worker import main; main(*sys.argv[1:]); sys.stdout.flush(); os._exit(0)"
 )

@@ -16,6 +16,7 @@ from bench.records.record import LoaderTiming, Record, Training
 from bench.records.store import read_file
 from bench.report.compare import compare, part, sides, slower, table
 from bench.report.lint import lint
+from bench.report.tables import tables
 
 RunBench = Callable[..., subprocess.CompletedProcess[str]]
 FIXTURE = Path(__file__).parents[1] / "records" / "schema-1.jsonl"
@@ -163,6 +164,24 @@ def test_what_the_control_gives_is_the_least_that_counts():
 def test_a_clock_that_moved_is_no_speed_up():
     assert judged(turns(ratio_b=1.05, mhz=(1900.0, 1900.0))) == "FASTER"
     assert judged(turns(ratio_b=1.05, mhz=(1900.0, 1995.0))) == "INCONCLUSIVE"
+
+
+def test_a_side_that_has_failed_costs_the_comparison_and_nothing_else():
+    """As when the code at an old commit does not run: B's tables stand, and what failed is told."""
+    failed = [
+        msgspec.structs.replace(record, status="failed", reason="it does not run", figures=None)
+        if record.side != "b"
+        else record
+        for record in turns()
+    ]
+    titles = [shown.title for shown in tables(failed)]
+    assert any(title.startswith("Training") for title in titles)
+    assert "Not measured" in titles
+    assert not any(title.startswith("B = ") for title in titles)
+    assert "control" not in {finding.lint for finding in lint(failed)}
+    assert any(shown.title.startswith("B = ") for shown in tables(turns()))
+    only_a = [record for record in failed if record.side == "a"]
+    assert [shown.title for shown in tables(only_a)] == ["Not measured"]
 
 
 def test_a_run_of_one_side_holds_no_comparison():
