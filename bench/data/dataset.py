@@ -11,9 +11,16 @@ from numpy.typing import NDArray
 
 from bench.data.decode import decode
 
+# Top, left, height and width of a part of an image, in pixels, and what chooses it from the image's height and width.
+Box = tuple[int, int, int, int]
+Choose = Callable[[int, int], Box]
+
 
 class Split(Protocol):
-    """Labelled images: `labels` is int64 in [n]; `in_memory` says that no image has to be decoded when asked for."""
+    """Labelled images: `labels` are numbers of classes in [n], or 0 and 1 in [n, classes] where an image may have several.
+
+    `in_memory` says that no image has to be decoded when asked for.
+    """
 
     labels: NDArray[np.int64]
     in_memory: bool
@@ -24,6 +31,9 @@ class Split(Protocol):
 
     def batch(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Return the images at `indices`, uint8 in [n, size, size, 3]."""
+
+    def crop(self, indices: NDArray[np.int64], choose: Choose) -> NDArray[np.uint8]:
+        """Return the same, each image cut to the box that is chosen from its size and scaled to size × size."""
 
     def hash(self) -> str:
         """Return the first 12 hexadecimal digits of the SHA-256 over what identifies the images, and the labels."""
@@ -102,3 +112,7 @@ class Dataset:
         self.training = training
         self.validation = validation
         self.test = test
+
+    @property
+    def several_labels(self) -> bool:
+        return self.training.labels.ndim == 2

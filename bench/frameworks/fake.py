@@ -10,13 +10,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 
 from bench.data.dataset import Split
 from bench.errors import Unsupported
-from bench.frameworks.trial import Epoch, Floats, Images, Labels, LayerSettings, PeakMemory, Request, Source
-from bench.measure.scores import cross_entropy, top_k
+from bench.frameworks.trial import Floats, Images, Labels, LayerSettings, PeakMemory, Request, Source
+from bench.measure.scores import cross_entropy
+from bench.plan.recipe import Phase
 
 STEP_SECONDS = 0.001
 SLOW_STEP_SECONDS = 0.05
@@ -86,16 +88,16 @@ class FakeTrial:
         size = request.cell.image_size
         self.request = request
         self.fault = fault
-        self.weights = np.zeros((size * size * 3, request.classes), np.float32)
+        self.matrix = np.zeros((size * size * 3, request.classes), np.float32)
 
     def in_force(self) -> dict[str, str | int | float | bool | None]:
         return {"threads": self.request.threads, "fault": self.fault, "weights": "zero"}
 
     def parameters(self) -> int:
-        return self.weights.size
+        return self.matrix.size
 
     def flops(self) -> int | None:
-        return 2 * self.weights.size
+        return 2 * self.matrix.size
 
     def settings(self) -> LayerSettings:
         return LayerSettings(
@@ -111,21 +113,16 @@ class FakeTrial:
 
     def train_step(self, batch: Batch) -> float:
         self._step()
-        pixels, labels = batch
-        logits = pixels @ self.weights
-        loss = float("nan") if self.fault == "nan" else cross_entropy(logits, labels)
-        shares = np.exp(logits - logits.max(axis=1, keepdims=True))
-        shares /= shares.sum(axis=1, keepdims=True)
-        shares[np.arange(len(labels)), labels] -= 1
-        self.weights -= np.float32(100 / pixels.shape[1] / len(labels)) * (pixels.T @ shares)
-        return loss
+        loss, gradient = self._loss_and_gradient(batch)
+        self.matrix -= np.float32(100 / len(self.matrix)) * gradient
+        return float("nan") if self.fault == "nan" else loss
 
     def loss(self, handle: float) -> float:
         return handle
 
     def predict(self, batch: Batch) -> Floats:
         self._step()
-        logits: Floats = batch[0] @ self.weights
+        logits: Floats = batch[0] @ self.matrix
         return logits
 
     def logits(self, split: Split) -> Floats:
@@ -142,19 +139,31 @@ class FakeTrial:
             chosen = order[start : start + size]
             yield self.place(split.batch(chosen), split.labels[chosen])
 
-    def fit(self, training: Split, validation: Split, epoch_done: Callable[[Epoch], bool]) -> None:
-        best_weights = self.weights
-        for number in range(self.request.recipe.epochs):
-            losses = [self.train_step(batch) for batch in self.loader(training, number)]
-            logits = self.logits(validation)
-            epoch = Epoch(
-                training_loss=float(np.mean(losses)),
-                validation_loss=cross_entropy(logits, validation.labels),
-                validation_top1=top_k(logits, validation.labels, 1),
-            )
-            if epoch_done(epoch):
-                best_weights = self.weights.copy()
-        self.weights = best_weights
+    def begin(self, phase: Phase) -> None:
+        """There is one layer, and its rate stays."""
+
+    def snapshot(self) -> Floats:
+        return self.matrix.copy()
+
+    def restore(self, snapshot: Floats) -> None:
+        self.matrix = snapshot.copy()
+
+    def save(self, file: Path) -> None:
+        with file.open("wb") as opened:
+            np.save(opened, self.matrix)
+
+    def load(self, file: Path) -> None:
+        self.matrix = np.load(file)
+
+    def save_state(self, folder: Path) -> None:
+        self.save(folder / "state.npy")
+
+    def load_state(self, folder: Path) -> None:
+        self.load(folder / "state.npy")
+
+    def gradients(self, batch: Batch) -> dict[str, float]:
+        _, gradient = self._loss_and_gradient(batch)
+        return {"matrix": float(np.linalg.norm(gradient))}
 
     def skipped_steps(self) -> int | None:
         return None
@@ -173,6 +182,20 @@ class FakeTrial:
 
     def peak_memory(self) -> PeakMemory:
         return PeakMemory(allocated_bytes=None, reserved_bytes=None)
+
+    def _loss_and_gradient(self, batch: Batch) -> tuple[float, Floats]:
+        pixels, labels = batch
+        logits: Floats = pixels @ self.matrix
+        if labels.ndim == 2:
+            shares = (1 / (1 + np.exp(-logits)) - labels) / labels.shape[1]
+            loss = float(np.mean(np.logaddexp(0, logits) - labels * logits))
+        else:
+            shares = np.exp(logits - logits.max(axis=1, keepdims=True))
+            shares /= shares.sum(axis=1, keepdims=True)
+            shares[np.arange(len(labels)), labels] -= 1
+            loss = cross_entropy(logits, labels)
+        gradient: Floats = (pixels.T @ shares / len(labels)).astype(np.float32)
+        return loss, gradient
 
     def _step(self) -> None:
         time.sleep(STEP_SECONDS)

@@ -1,25 +1,29 @@
 """What torchvision and timm share: the trial around a torch module. Only building the module differs."""
 
+import copy
 import os
+import random
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import load_model, save_model
 from torch import Tensor, nn
 from torch._dynamo.utils import calculate_time_spent
 from torch.utils.flop_counter import FlopCounterMode
 
 from bench.data.dataset import Split
 from bench.errors import Unavailable, Unsupported
-from bench.frameworks import pytorch_fit
+from bench.frameworks import pytorch_augment
 from bench.frameworks.pixels import black_and_white
-from bench.frameworks.pytorch_loader import batches, worker_count
+from bench.frameworks.pytorch_loader import Loader
+from bench.frameworks.pytorch_optimization import Optimization, criterion, set_batch_norm_momentum
 from bench.frameworks.pytorch_weights import Weights, classifiers, initialise_classifier
 from bench.frameworks.trial import (
-    Epoch,
     Floats,
     Images,
     Labels,
@@ -32,9 +36,11 @@ from bench.frameworks.trial import (
 )
 from bench.plan.cards import Pixels
 from bench.plan.cell import Cell
+from bench.plan.recipe import Phase
 
 Batch = tuple[Tensor, Tensor]
 _AUTOCAST = {"amp-fp16": torch.float16, "amp-bf16": torch.bfloat16}
+_STATE = "state.pt"
 
 
 class TorchTrial:
@@ -49,17 +55,18 @@ class TorchTrial:
         self.device = torch.device(cell.device)
         self.dtype = torch.bfloat16 if cell.precision == "bf16" else torch.float32
         if recipe.batch_norm_momentum is not None:
-            pytorch_fit.set_batch_norm_momentum(module, recipe.batch_norm_momentum)
+            set_batch_norm_momentum(module, recipe.batch_norm_momentum)
         if weights.new_classifier and recipe.classifier_init_std is not None:
             initialise_classifier(module, recipe.classifier_init_std)
         self.module = module.to(self.device, self.dtype).to(memory_format=torch.channels_last)
         self.forward: Callable[[Tensor], Tensor] = self.module
         if cell.execution == "compiled":
             self.forward = torch.compile(self.module, dynamic=False)
-        self.criterion = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
-        self.optimizer = pytorch_fit.optimizer(self.module, recipe)
+        self.criterion = criterion(request, self.device)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=cell.precision == "amp-fp16")
-        self.skipped = torch.zeros((), device=self.device)
+        self.optimization = Optimization(self.module, request, self.scaler, None)
+        self.mix = pytorch_augment.of_batches(recipe, request.classes)
+        self.batches = Loader(recipe, cell.image_size, self.batch_size, self.device).batches
         self.mean = torch.tensor(weights.pixels.mean, device=self.device).view(1, 3, 1, 1)
         self.std = torch.tensor(weights.pixels.std, device=self.device).view(1, 3, 1, 1)
         self.weights = weights
@@ -79,9 +86,10 @@ class TorchTrial:
             "cudnn_benchmark": torch.backends.cudnn.benchmark,
             "device_name": torch.cuda.get_device_name(self.device) if self._cuda else None,
             "threads": torch.get_num_threads(),
-            "optimizer": type(self.optimizer).__name__,
-            "optimizer_fused": bool(self.optimizer.defaults["fused"]),
+            "optimizer": type(self.optimization.optimizer).__name__,
+            "optimizer_fused": bool(self.optimization.optimizer.defaults["fused"]),
             "compiled": self.forward is not self.module,
+            "resumes": "within rounding: cuDNN chooses its algorithms anew" if self._cuda else "bit for bit",
         }
 
     def parameters(self) -> int:
@@ -114,19 +122,16 @@ class TorchTrial:
     def place(self, images: Images, labels: Labels) -> Batch:
         return self._place(torch.from_numpy(images), torch.from_numpy(labels))
 
+    def begin(self, phase: Phase) -> None:
+        self.module.eval()  # So that the next step decides anew which layers are in training.
+        skipped = self.optimization.skipped
+        self.optimization = Optimization(self.module, self.request, self.scaler, phase)
+        self.optimization.skipped = skipped
+
     def train_step(self, batch: Batch) -> Tensor:
         self._set_training(True)
-        images, labels = batch
-        with self._autocast():
-            loss: Tensor = self.criterion(self.forward(images), labels)
-        self.scaler.scale(loss).backward()
-        self.scaler.step(self.optimizer)
-        if self.scaler.is_enabled():
-            # The scaler has no public count of what it skipped; reading its scale would synchronise every step.
-            for found in self.scaler._found_inf_per_device(self.optimizer).values():
-                self.skipped += found
-        self.scaler.update()
-        self.optimizer.zero_grad(set_to_none=True)
+        loss = self._loss(batch)
+        self.optimization.step(loss)
         return loss.detach()
 
     def loss(self, handle: Tensor) -> float:
@@ -138,14 +143,16 @@ class TorchTrial:
             return self.forward(batch[0])
 
     def logits(self, split: Split) -> Floats:
-        size = self.batch_size
-        found = []
-        for images, labels in batches(split, size, workers=worker_count(split, self.request.recipe), pinned=self._cuda):
+        size, found = self.batch_size, []
+        answering = self.optimization.answering
+        answering.eval()
+        forward = self.forward if answering is self.module else answering
+        for images, labels in self.batches(split):
             count = len(labels)
             if count < size:  # Filled up: another shape would make a compiled model compile once more.
                 images = torch.cat([images, images[-1:].expand(size - count, -1, -1, -1)])
-                labels = torch.cat([labels, labels[-1:].expand(size - count)])
-            found.append(self.predict(self._place(images, labels))[:count].float().cpu())
+            with torch.inference_mode(), self._autocast():
+                found.append(forward(self._normalised(images))[:count].float().cpu())
         return torch.cat(found).numpy()
 
     def synchronize(self) -> None:
@@ -153,22 +160,44 @@ class TorchTrial:
             torch.cuda.synchronize(self.device)
 
     def loader(self, split: Split, seed: int) -> Iterator[Batch]:
-        recipe = self.request.recipe
-        for images, labels in batches(
-            split,
-            self.batch_size,
-            workers=worker_count(split, recipe),
-            pinned=self._cuda,
-            shuffle_seed=seed,
-            crop_padding=recipe.crop_padding,
-        ):
-            yield self._place(images, labels)
+        torch.manual_seed(seed)  # Of dropout and of what is augmented in this process; timm mixes by NumPy's.
+        np.random.seed(seed % 2**32)
+        random.seed(seed)
+        for images, labels in self.batches(split, seed):
+            batch = self._place(images, labels)
+            yield batch if self.mix is None else self.mix(*batch)
 
-    def fit(self, training: Split, validation: Split, epoch_done: Callable[[Epoch], bool]) -> None:
-        pytorch_fit.fit(self, training, validation, epoch_done)
+    def snapshot(self) -> dict[str, Tensor]:
+        return copy.deepcopy(self.optimization.answering.state_dict())
+
+    def restore(self, snapshot: dict[str, Tensor]) -> None:
+        self.module.load_state_dict(snapshot)
+        self.optimization.average_anew()
+
+    def save(self, file: Path) -> None:
+        save_model(self.optimization.answering, str(file))  # Unlike save_file it takes weights that two layers share.
+
+    def load(self, file: Path) -> None:
+        load_model(self.module, file, device=str(self.device))
+        self.optimization.average_anew()
+
+    def save_state(self, folder: Path) -> None:
+        torch.save(self.optimization.state(), folder / _STATE)
+
+    def load_state(self, folder: Path) -> None:
+        self.optimization.load_state(torch.load(folder / _STATE, map_location=self.device, weights_only=True))
+
+    def gradients(self, batch: Batch) -> dict[str, float]:
+        buffers = {name: buffer.clone() for name, buffer in self.module.named_buffers()}
+        self._set_training(True)
+        named = {name: weight for name, weight in self.module.named_parameters() if weight.requires_grad}
+        found = torch.autograd.grad(self._loss(batch), list(named.values()), allow_unused=True)
+        for name, buffer in self.module.named_buffers():
+            buffer.copy_(buffers[name])
+        return {name: 0.0 if one is None else float(one.norm()) for name, one in zip(named, found, strict=True)}
 
     def skipped_steps(self) -> int | None:
-        return int(self.skipped) if self.scaler.is_enabled() else None
+        return int(self.optimization.skipped) if self.scaler.is_enabled() else None
 
     def compile_seconds(self) -> float | None:
         return calculate_time_spent()["total_wall_time"] if self.forward is not self.module else None
@@ -209,17 +238,30 @@ class TorchTrial:
         return self.device.type == "cuda"
 
     def _set_training(self, training: bool) -> None:
-        if self.module.training is not training:  # Setting it walks every layer, which a small model would feel.
-            self.module.train(training)
+        if self.module.training is training:  # Setting it walks every layer, which a small model would feel.
+            return
+        if training:
+            self.optimization.set_training()
+        else:
+            self.module.eval()
+
+    def _loss(self, batch: Batch) -> Tensor:
+        images, labels = batch
+        with self._autocast():
+            loss: Tensor = self.criterion(self.forward(images), labels)
+        return loss
 
     def _autocast(self) -> AbstractContextManager[Any]:
         dtype = _AUTOCAST.get(self.request.cell.precision)
         return torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None)
 
-    def _place(self, images: Tensor, labels: Tensor) -> Batch:
+    def _normalised(self, images: Tensor) -> Tensor:
         pixels = images.to(self.device, non_blocking=True).permute(0, 3, 1, 2)
-        normalised = ((pixels - self.mean) / self.std).to(self.dtype, memory_format=torch.channels_last)
-        return normalised, labels.to(self.device, non_blocking=True)
+        return ((pixels - self.mean) / self.std).to(self.dtype, memory_format=torch.channels_last)
+
+    def _place(self, images: Tensor, labels: Tensor) -> Batch:
+        placed = labels.to(self.device, non_blocking=True)
+        return self._normalised(images), placed.to(self.dtype) if self.request.recipe.several_labels else placed
 
 
 def require(cell: Cell) -> None:

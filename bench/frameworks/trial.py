@@ -1,6 +1,7 @@
 """The Trial: what a framework must be able to do to be measured, and the request it is built from."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
@@ -11,7 +12,7 @@ from bench.data.dataset import Split
 from bench.errors import Unsupported
 from bench.plan.cards import FrameworkModel
 from bench.plan.cell import Cell
-from bench.plan.recipe import Recipe
+from bench.plan.recipe import Phase, Recipe
 
 Images = NDArray[np.uint8]
 Labels = NDArray[np.int64]
@@ -19,7 +20,11 @@ Floats = NDArray[np.float32]
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """What to build: the cell, the framework's own facts about its model, and what the data and the recipe ask for."""
+    """What to build: the cell, the framework's own facts about its model, and what the data and the recipe ask for.
+
+    positive_weights: for a loss that weighs by imbalance, of each class the training split's images without it over those
+    with it.
+    """
 
     cell: Cell
     model: FrameworkModel
@@ -27,14 +32,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     classes: int
     seed: int
     threads: int
-
-
-class Epoch(msgspec.Struct, frozen=True, kw_only=True):
-    """One epoch of training. Losses are means per image."""
-
-    training_loss: float
-    validation_loss: float
-    validation_top1: float
+    positive_weights: tuple[float, ...] | None = None
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,8 +87,9 @@ class PeakMemory(msgspec.Struct, frozen=True, kw_only=True):
 class Trial(Protocol):
     """A model in one framework, at one precision, on one device, ready to be measured.
 
-    Images are uint8 in [n, height, width, 3], labels int64 in [n]. What `place` returns is the framework's own and stays
-    on the device; steps return before the device is done, `synchronize` waits for it.
+    Images are uint8 in [n, height, width, 3]; labels int64 in [n], or in [n, classes] where an image may have several.
+    What `place` returns is the framework's own and stays on the device; steps return before the device is done,
+    `synchronize` waits for it.
     """
 
     def in_force(self) -> dict[str, str | int | float | bool | None]:
@@ -108,8 +107,14 @@ class Trial(Protocol):
     def place(self, images: Images, labels: Labels) -> Any:
         """Return a batch on the device, normalised, in the layout and type the model takes."""
 
+    def begin(self, phase: Phase) -> None:
+        """Make what the phase trains the only weights that change, with a new optimizer that follows its schedule.
+
+        A trial on which no phase has begun trains everything at the rate the recipe's schedule begins with.
+        """
+
     def train_step(self, batch: Any) -> Any:
-        """Run one optimizer step and return a handle of its loss."""
+        """Take one batch's gradients, step with the optimizer when enough are together, and return a handle of the loss."""
 
     def loss(self, handle: Any) -> float:
         """Return the loss behind a handle, waiting for it."""
@@ -118,16 +123,41 @@ class Trial(Protocol):
         """Run one forward pass in inference mode."""
 
     def logits(self, split: Split) -> Floats:
-        """Return the logits of every image of a split, once each and in order: float32 in [n, classes]."""
+        """Return the logits of every image of a split, once each and in order: float32 in [n, classes].
+
+        Where the recipe averages weights and has trained, the averaged ones answer.
+        """
 
     def synchronize(self) -> None:
         """Wait until the device has finished everything asked of it."""
 
     def loader(self, split: Split, seed: int) -> Iterator[Any]:
-        """Yield placed, augmented batches of the cell's size from a shuffled split, once; a last partial one is dropped."""
+        """Yield placed, augmented batches of the cell's size from a shuffled split, once; a last partial one is dropped.
 
-    def fit(self, training: Split, validation: Split, epoch_done: Callable[[Epoch], bool]) -> None:
-        """Train by the recipe; leave the weights of the last epoch of which `epoch_done` said that it is the best so far."""
+        Everything random in the epoch hangs on the seed, what the steps between two batches draw too where the framework
+        lets it: `in_force()["resumes"]` says how.
+        """
+
+    def snapshot(self) -> Any:
+        """Return a copy of the weights that `logits` answers with, the framework's own."""
+
+    def restore(self, snapshot: Any) -> None:
+        """Answer with a copy that `snapshot` gave."""
+
+    def save(self, file: Path) -> None:
+        """Write the weights that `logits` answers with to a file in the framework's own format (its `checkpoint`)."""
+
+    def load(self, file: Path) -> None:
+        """Answer with the weights that `save` wrote."""
+
+    def save_state(self, folder: Path) -> None:
+        """Write into an empty folder what the phase needs to go on: weights, optimizer, schedule, scaling, averages."""
+
+    def load_state(self, folder: Path) -> None:
+        """Go on from a saved state, of the phase that has begun."""
+
+    def gradients(self, batch: Any) -> dict[str, float]:
+        """Return the norm of the gradient of the loss of a batch for each weight that trains, by name; nothing changes."""
 
     def skipped_steps(self) -> int | None:
         """Return how many optimizer steps loss scaling has skipped; None where the precision has no loss scaling."""

@@ -1,54 +1,65 @@
 """Accuracy: train by the recipe, choose the epoch on validation, test once on the whole test split."""
 
-import math
-import time
-
 import numpy as np
 
+from bench.data.dataset import Dataset
 from bench.errors import Diverged
-from bench.frameworks.trial import Epoch
+from bench.frameworks.trial import Floats, Trial
 from bench.measure.context import Context
+from bench.measure.fit import Fit, fit
 from bench.measure.scores import top_k
-from bench.records.record import Accuracy, EpochCurve
+from bench.records.record import Accuracy, MultiLabelAccuracy
 
 
-def measure(context: Context) -> Accuracy:
-    """Return the test accuracy of the epoch that was best on validation, with the whole curve.
-
-    The best epoch has the highest top-1 and, among equals, frequent on a small split, is the last, trained at the lowest
-    rate. Not the one of the lowest loss: trained with smoothed labels, an earlier, less certain epoch may have that.
-    """
+def measure(context: Context) -> Accuracy | MultiLabelAccuracy:
+    """Return the test accuracy of the epoch that was best on validation, with the whole curve."""
     trial, dataset = context.trial, context.dataset
-    curve: list[EpochCurve] = []
-    best = 0
-    begun = time.perf_counter()
+    fitted = fit(trial, dataset, context.job.recipe, context.batch_size, seed=context.job.seed)
+    return tested(trial, dataset, fitted)
 
-    def epoch_done(epoch: Epoch) -> bool:
-        nonlocal best
-        for kind, loss in (("training", epoch.training_loss), ("validation", epoch.validation_loss)):
-            if not math.isfinite(loss):
-                raise Diverged(f"the {kind} loss of epoch {len(curve) + 1} is {loss}")
-        curve.append(
-            EpochCurve(
-                elapsed_seconds=time.perf_counter() - begun,
-                training_loss=epoch.training_loss,
-                validation_loss=epoch.validation_loss,
-                validation_top1=epoch.validation_top1,
-            )
-        )
-        best = max(range(len(curve)), key=lambda number: (curve[number].validation_top1, number))
-        return best == len(curve) - 1
 
-    trial.fit(dataset.training, dataset.validation, epoch_done)
+def tested(trial: Trial, dataset: Dataset, fitted: Fit) -> Accuracy | MultiLabelAccuracy:
+    """Return what a trained model is worth on the test split, which it is asked once."""
     logits = trial.logits(dataset.test)
     if not np.isfinite(logits).all():
         raise Diverged("the trained model's logits on the test split are not finite")
+    if dataset.several_labels:
+        return _several(trial, dataset, fitted, logits)
     labels = dataset.test.labels
     return Accuracy(
         test_top1=top_k(logits, labels, 1),
         test_top5=top_k(logits, labels, 5) if len(dataset.classes) > 5 else None,
-        epochs=tuple(curve),
-        best_epoch=best + 1,
+        epochs=fitted.epochs,
+        best_epoch=fitted.best_epoch,
+        training_images=len(dataset.training),
+        validation_images=len(dataset.validation),
+        test_images=len(dataset.test),
+        split_hashes=(dataset.training.hash(), dataset.validation.hash(), dataset.test.hash()),
+        skipped_steps=trial.skipped_steps(),
+    )
+
+
+def _several(trial: Trial, dataset: Dataset, fitted: Fit, test: Floats) -> MultiLabelAccuracy:
+    from bench.measure.multilabel import (  # Imports scikit-learn.
+        HALF,
+        choose_thresholds,
+        mean_average_precision,
+        scores,
+    )
+
+    validation = trial.logits(dataset.validation)
+    chosen = choose_thresholds(validation, dataset.validation.labels)
+    halves = (HALF,) * len(chosen)
+    return MultiLabelAccuracy(
+        classes=dataset.classes,
+        thresholds=chosen,
+        validation_at_half=scores(validation, dataset.validation.labels, halves),
+        validation_at_chosen=scores(validation, dataset.validation.labels, chosen),
+        test_at_half=scores(test, dataset.test.labels, halves),
+        test_at_chosen=scores(test, dataset.test.labels, chosen),
+        test_mean_average_precision=mean_average_precision(test, dataset.test.labels),
+        epochs=fitted.epochs,
+        best_epoch=fitted.best_epoch,
         training_images=len(dataset.training),
         validation_images=len(dataset.validation),
         test_images=len(dataset.test),

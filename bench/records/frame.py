@@ -124,7 +124,7 @@ def _accuracy(accuracy: Accuracy) -> dict[str, Value]:
         "best_epoch": accuracy.best_epoch,
         "seconds_per_epoch": accuracy.epochs[-1].elapsed_seconds / len(accuracy.epochs),
         "seconds_to_best_epoch": accuracy.epochs[accuracy.best_epoch - 1].elapsed_seconds,
-        "validation_top1": accuracy.epochs[accuracy.best_epoch - 1].validation_top1,
+        "validation_score": accuracy.epochs[accuracy.best_epoch - 1].validation_score,
         "test_images": accuracy.test_images,
     }
 

@@ -6,6 +6,8 @@ Schema history
 1   2026-11   the first: build, training, accuracy, inference, memory, export, batch_size
 2   2026-11   the protocol's preset, its most processes, its tolerance and the most seconds of its warm-up; the blocks' beginning
               and their queueing; the side of a comparison; telemetry; ceilings; a device's memory as NVML saw it
+3   2026-11   of an epoch what was trained, its seconds of training and of waiting for data, and a score in place of the top-1;
+              several labels an image; the recipe itself
 """
 
 from typing import Literal
@@ -17,9 +19,10 @@ from bench.measure.telemetry import Telemetry
 from bench.measure.timing import Blocks
 from bench.plan.cell import Cell, Key, Side
 from bench.plan.protocol import Protocol
+from bench.plan.recipe import Recipe
 from bench.records.environment import Environment
 
-SCHEMA = 2
+SCHEMA = 3
 
 # What a resumed run does not try again: everything but what may be mended from outside.
 FINAL: frozenset[Status] = frozenset({"ok", "unsupported", "out_of_memory", "timeout", "diverged"})
@@ -54,12 +57,19 @@ class Training(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class EpochCurve(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The state after one epoch; `elapsed_seconds` counts training and validation from the beginning."""
+    """The state after one epoch; `elapsed_seconds` counts training and validation from the beginning.
 
+    `trained`: every layer, or the new classifier alone. `wait_seconds` of `training_seconds` went by before a batch was in
+    hand. `validation_score`: the top-1, or of several labels the mean average precision, in [0, 1].
+    """
+
+    trained: Literal["head", "all"] = "all"
     elapsed_seconds: float
+    training_seconds: float | None = None
+    wait_seconds: float | None = None
     training_loss: float
     validation_loss: float
-    validation_top1: float
+    validation_score: float
 
 
 class Accuracy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="accuracy", tag_field="kind"):
@@ -67,6 +77,43 @@ class Accuracy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     test_top1: float
     test_top5: float | None
+    epochs: tuple[EpochCurve, ...]
+    best_epoch: int
+    training_images: int
+    validation_images: int
+    test_images: int
+    split_hashes: tuple[str, str, str]
+    skipped_steps: int | None
+
+
+class LabelScores(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How good several labels an image are; shares in [0, 1], of which a low `hamming_loss` is good.
+
+    F1 of one class each, of all labels together (micro), and the mean over classes (macro).
+    """
+
+    hamming_loss: float
+    subset_accuracy: float
+    micro_f1: float
+    macro_f1: float
+    class_f1: tuple[float, ...]
+
+
+class MultiLabelAccuracy(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="multi_label", tag_field="kind"
+):
+    """Accuracy where an image may have several labels.
+
+    `thresholds` on the classes' probabilities were chosen on validation for F1; beside their scores stand those at one half.
+    """
+
+    classes: tuple[str, ...]
+    thresholds: tuple[float, ...]
+    validation_at_half: LabelScores
+    validation_at_chosen: LabelScores
+    test_at_half: LabelScores
+    test_at_chosen: LabelScores
+    test_mean_average_precision: float
     epochs: tuple[EpochCurve, ...]
     best_epoch: int
     training_images: int
@@ -176,7 +223,7 @@ class Ceilings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     found: tuple[Ceiling, ...]
 
 
-Figures = Build | Training | Accuracy | Inference | Memory | Export | BatchSize | Traits | Ceilings
+Figures = Build | Training | Accuracy | MultiLabelAccuracy | Inference | Memory | Export | BatchSize | Traits | Ceilings
 InForce = dict[str, str | int | float | bool | None]
 
 
@@ -208,7 +255,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """One line of a results file.
 
     `run` names the run, `process` counts the repetitions from 0, `batch_size` is what was run: the cell's, or what was
-    found for "auto". `start_seconds`: from the request to the first line of the worker's own code. `side`: in a run that
+    found for "auto". `recipe`: what the cell's recipe said then.
+    `start_seconds`: from the request to the first line of the worker's own code. `side`: in a run that
     compares, "a", "b", or "a-again" for the control; None elsewhere.
     """
 
@@ -230,6 +278,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     finished: str
     log: str | None
     protocol: Protocol
+    recipe: Recipe | None = None
     hashes: Hashes
     environment: Environment
     telemetry: Telemetry | None = None

@@ -123,7 +123,15 @@ def _decode(line: bytes, where: str) -> Record:
 
 
 def _upgraded(record: dict[str, Any]) -> dict[str, Any]:
-    """Return a record of schema 1 as one of today: a fixed number of processes, a warm-up that looked for nothing."""
-    old = record.get("protocol", {})
-    added = {"processes_at_most": old.get("processes"), "warmup_at_most_seconds": old.get("warmup_seconds")}
-    return record | {"schema": SCHEMA, "protocol": old | added}
+    """Return a record of an earlier schema as one of today.
+
+    Schema 1 had a fixed number of processes and a warm-up that looked for nothing; 1 and 2 called an epoch's score its top-1.
+    """
+    added: dict[str, Any] = {"schema": SCHEMA}
+    if record["schema"] < 2:
+        old = record.get("protocol", {})
+        limits = {"processes_at_most": old.get("processes"), "warmup_at_most_seconds": old.get("warmup_seconds")}
+        added["protocol"] = old | limits
+    for epoch in (record.get("figures") or {}).get("epochs", ()):
+        epoch["validation_score"] = epoch.pop("validation_top1", None)
+    return record | added

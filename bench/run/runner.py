@@ -193,6 +193,7 @@ class _Runner:
             finished=datetime.now(UTC).isoformat(timespec="seconds"),
             log=str(log.relative_to(self._run.file.parent)) if log else None,
             protocol=job.protocol,
+            recipe=job.recipe,
             hashes=self._hashes(job),
             environment=self._run.others[job.side][1] if job.side in self._run.others else environment(),
             telemetry=launched.telemetry,

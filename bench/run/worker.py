@@ -12,12 +12,14 @@ from typing import Any
 
 import msgspec
 
+from bench.data.dataset import Dataset
 from bench.data.read import read_dataset
 from bench.errors import JobError, Status
 from bench.frameworks import FRAMEWORKS
 from bench.frameworks.trial import Request, Trial
 from bench.measure import MEASUREMENTS, PROBES
 from bench.measure.context import Context
+from bench.measure.diagnosis import check_task, positive_weights
 from bench.measure.turns import Turns
 from bench.plan.cards import FrameworkModel
 from bench.plan.cell import Job
@@ -61,9 +63,10 @@ def _measure(job: Job, trials: list[Trial], turns: Turns) -> Figures:
     # Imported here, where nothing is timed and no memory counted yet: a fresh interpreter takes seconds for it.
     build_trial = _load(FRAMEWORKS[job.cell.framework].build)
     dataset = read_dataset(job.cell.dataset, job.cell.image_size)
+    check_task(job.recipe, dataset)
 
     def build() -> Trial:
-        trials.append(build_trial(_request(job, len(dataset.classes), threads)))
+        trials.append(build_trial(request(job, dataset, threads)))
         return trials[0]
 
     context = Context(job, dataset, threads, build, turns)
@@ -72,9 +75,17 @@ def _measure(job: Job, trials: list[Trial], turns: Turns) -> Figures:
     return figures
 
 
-def _request(job: Job, classes: int, threads: int) -> Request:
-    model = job.model or FrameworkModel(model=job.cell.architecture)
-    return Request(cell=job.cell, model=model, recipe=job.recipe, classes=classes, seed=job.seed, threads=threads)
+def request(job: Job, dataset: Dataset, threads: int) -> Request:
+    """Return what a framework needs to know to build a job's trial for a data set."""
+    return Request(
+        cell=job.cell,
+        model=job.model or FrameworkModel(model=job.cell.architecture),
+        recipe=job.recipe,
+        classes=len(dataset.classes),
+        seed=job.seed,
+        threads=threads,
+        positive_weights=positive_weights(dataset) if job.recipe.loss == "weighted-bce" else None,
+    )
 
 
 def _load(entry: str) -> Callable[..., Any]:
