@@ -1,26 +1,21 @@
 """What one export costs: written, loaded and asked, in the order a user would, and held against its source."""
 
-import importlib
-import importlib.util
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol, TypeVar, cast
+from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bench.data.dataset import ArraySplit
-from bench.errors import Disagrees, Unavailable, Unsupported
-from bench.export import FORMATS, Exporter
+from bench.errors import Disagrees
+from bench.export.find import Floats, Run, find
 from bench.measure.context import Context
 from bench.measure.timing import rotating, time_requests
 from bench.records.record import Export
 
 T = TypeVar("T")
-Floats = NDArray[np.float32]
-Run = Callable[[Floats], Floats]
 WARMUP_REQUESTS = 10
 # Some libraries start the last normalisation of each residual block at zero. Left so, half of the network could be wrong
 # without a difference, and an exporter may fold it away: the artifact would be smaller and faster than a trained one.
@@ -29,31 +24,11 @@ TRAINING_STEPS = 8
 TOLERANCE = 1e-4
 
 
-class Format(Protocol):
-    """A file of this folder.
-
-    RUNTIME names what loads the artifact, PACKAGES what must be installed for that, SUFFIX what the artifact's name ends
-    with. EXPORTERS maps the kind of a source to what makes the format from it. `load(artifact, threads)` returns a
-    function from normalised pixels to logits.
-    """
-
-    RUNTIME: str
-    PACKAGES: tuple[str, ...]
-    SUFFIX: str
-    EXPORTERS: dict[str, Exporter]
-    load: Callable[[Path, int], Run]
-
-
 def measure(context: Context) -> Export:
     """Export, load and time one format; raise `Disagrees` before any latency where it answers unlike its source."""
     name = context.job.measurement.partition(":")[2]
-    chosen = cast(Format, importlib.import_module(FORMATS[name]))
     protocol, threads = context.job.protocol, context.threads
-    source = context.trial.source()
-    exporter = chosen.EXPORTERS.get(source.kind)
-    if exporter is None:
-        raise Unsupported(f"{name} cannot be made from a {source.kind} model")
-    _import((*exporter.packages, *chosen.PACKAGES))
+    chosen, exporter = find(name, context.trial.source().kind)
     for batch in context.batches(context.dataset.training, context.batch_size, TRAINING_STEPS):
         context.trial.train_step(batch)
     source = context.trial.source()  # Once more: training has left the model in its training mode.
@@ -93,15 +68,6 @@ def measure(context: Context) -> Export:
 def _bytes(folder: Path) -> int:
     """Return the size of everything that was written: ONNX may put large weights into a file of their own beside it."""
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-
-
-def _import(packages: tuple[str, ...]) -> None:
-    """Import what the format needs before anything is timed: a library's own start is no part of an artifact's load."""
-    missing = [name for name in packages if importlib.util.find_spec(name.partition(".")[0]) is None]
-    if missing:
-        raise Unavailable(f"{', '.join(missing)} not installed: pip install 'imagebench[all]'")
-    for name in packages:
-        importlib.import_module(name)
 
 
 def agreement(expected: Floats, found: Floats) -> tuple[float, float, float]:

@@ -1,14 +1,18 @@
 """What is measured: a literal table of frameworks. Nothing here imports one of them."""
 
+import importlib
 import importlib.util
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 import msgspec
 
+from bench.errors import UsageError
 from bench.plan.files import PACKAGE
 
 
@@ -38,6 +42,7 @@ class Framework(msgspec.Struct, frozen=True, kw_only=True):
     executions: tuple[str, ...] = ("eager", "compiled")
     library: str | None = None
     ceilings: str | None = "bench.frameworks.pytorch_ceilings:measure"
+    checkpoint: str = ".safetensors"
 
 
 _PRECISIONS = {
@@ -108,6 +113,7 @@ FRAMEWORKS: dict[str, Framework] = {
         out_of_memory=(r"ResourceExhaustedError", r"^tensorflow.*OOM when allocating"),
         executions=("eager", "compiled", "xla"),
         library="keras",
+        checkpoint=".keras",
     ),
     "keras-jax": Framework(
         kind="Keras",
@@ -124,6 +130,7 @@ FRAMEWORKS: dict[str, Framework] = {
         precisions=_PRECISIONS,
         out_of_memory=(r"RESOURCE_EXHAUSTED",),
         library="keras",
+        checkpoint=".keras",
     ),
     "keras-torch": Framework(
         kind="Keras",
@@ -136,6 +143,7 @@ FRAMEWORKS: dict[str, Framework] = {
         precisions=_PRECISIONS,
         out_of_memory=_PYTORCH_OUT_OF_MEMORY,
         library="keras",
+        checkpoint=".keras",
     ),
     "fake": Framework(
         kind="Fake",
@@ -148,8 +156,30 @@ FRAMEWORKS: dict[str, Framework] = {
         precisions={"cpu": ("fp32",), "cuda": ("fp32",)},
         any_architecture=True,
         ceilings=None,
+        checkpoint=".npy",
     ),
 }
+
+
+def use(framework: str) -> None:
+    """Set what a framework needs in this process's environment, before it is imported here.
+
+    Raises `UsageError` where Keras runs here on another backend already.
+    """
+    backend = FRAMEWORKS[framework].environment.get("KERAS_BACKEND")
+    if "keras" in sys.modules and os.environ.get("KERAS_BACKEND") != backend:
+        raise UsageError(f"Keras runs in this process on {os.environ.get('KERAS_BACKEND')} already; begin a new one")
+    os.environ.update(FRAMEWORKS[framework].environment)
+
+
+def builder(framework: str) -> Callable[..., Any]:
+    """Return the function that makes a framework's trial; raise `UsageError` that says what to install."""
+    missing = missing_packages(framework)
+    if missing:
+        raise UsageError(f"{framework} needs {', '.join(missing)}: {FRAMEWORKS[framework].install}")
+    module, _, function = FRAMEWORKS[framework].build.partition(":")
+    found: Callable[..., Any] = getattr(importlib.import_module(module), function)
+    return found
 
 
 def library(framework: str) -> str:

@@ -18,6 +18,7 @@ from bench.data.dataset import Split
 from bench.errors import Unsupported
 from bench.frameworks.trial import Floats, Images, Labels, LayerSettings, PeakMemory, Request, Source
 from bench.measure.scores import cross_entropy
+from bench.plan.cards import Pixels
 from bench.plan.recipe import Phase
 
 STEP_SECONDS = 0.001
@@ -107,6 +108,9 @@ class FakeTrial:
             dropout=0.0,
             published_pixels=(),
         )
+
+    def pixels(self) -> Pixels:
+        return Pixels(mean=(0, 0, 0), std=(255, 255, 255))
 
     def place(self, images: Images, labels: Labels) -> Batch:
         return self.normalise(images), labels

@@ -67,8 +67,9 @@ class TorchTrial:
         self.optimization = Optimization(self.module, request, self.scaler, None)
         self.mix = pytorch_augment.of_batches(recipe, request.classes)
         self.batches = Loader(recipe, cell.image_size, self.batch_size, self.device).batches
-        self.mean = torch.tensor(weights.pixels.mean, device=self.device).view(1, 3, 1, 1)
-        self.std = torch.tensor(weights.pixels.std, device=self.device).view(1, 3, 1, 1)
+        self.normalisation = request.pixels or weights.pixels
+        self.mean = torch.tensor(self.normalisation.mean, device=self.device).view(1, 3, 1, 1)
+        self.std = torch.tensor(self.normalisation.std, device=self.device).view(1, 3, 1, 1)
         self.weights = weights
         self.published = published
 
@@ -118,6 +119,9 @@ class TorchTrial:
             dropout=max((rate for rate in rates if isinstance(rate, float)), default=0.0),
             published_pixels=black_and_white(self.published) if self.published else (),
         )
+
+    def pixels(self) -> Pixels:
+        return self.normalisation
 
     def place(self, images: Images, labels: Labels) -> Batch:
         return self._place(torch.from_numpy(images), torch.from_numpy(labels))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bench.data.dataset import Split
 from bench.errors import Unsupported
-from bench.plan.cards import FrameworkModel
+from bench.plan.cards import FrameworkModel, Pixels
 from bench.plan.cell import Cell
 from bench.plan.recipe import Phase, Recipe
 
@@ -23,7 +23,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """What to build: the cell, the framework's own facts about its model, and what the data and the recipe ask for.
 
     positive_weights: for a loss that weighs by imbalance, of each class the training split's images without it over those
-    with it.
+    with it. pixels: what images are normalised by; None leaves it to the weights.
     """
 
     cell: Cell
@@ -33,6 +33,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     seed: int
     threads: int
     positive_weights: tuple[float, ...] | None = None
+    pixels: Pixels | None = None
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,6 +104,9 @@ class Trial(Protocol):
 
     def settings(self) -> LayerSettings:
         """Return the settings of the network's layers that libraries choose unlike each other."""
+
+    def pixels(self) -> Pixels:
+        """Return what images are normalised by."""
 
     def place(self, images: Images, labels: Labels) -> Any:
         """Return a batch on the device, normalised, in the layout and type the model takes."""

@@ -20,6 +20,13 @@ def top_k(logits: Floats, labels: Labels, k: int) -> float:
     return float(np.mean((before < k) & finite))
 
 
+def confusion(logits: Floats, labels: Labels) -> tuple[tuple[int, ...], ...]:
+    """Return how many images of each true class, a row, were said to be of each class, a column."""
+    counts = np.zeros((logits.shape[1],) * 2, np.int64)
+    np.add.at(counts, (labels, logits.argmax(axis=1)), 1)
+    return tuple(tuple(int(count) for count in row) for row in counts)
+
+
 def cross_entropy(logits: Floats, labels: Labels) -> float:
     """Return the mean of −log softmax(logits)[label], in nats an image."""
     shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)

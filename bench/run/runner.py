@@ -8,14 +8,14 @@ from pathlib import Path
 import msgspec
 
 from bench.errors import JobError
-from bench.frameworks import FRAMEWORKS, missing_packages
 from bench.measure import PROBE
 from bench.measure.nvml import open_gpu
 from bench.measure.statistics import median_interval
-from bench.plan.cards import dataset_hash, model_card, model_card_hash
+from bench.plan.cards import dataset_hash, model_card_hash
 from bench.plan.cell import Job, Side
 from bench.plan.files import file_hash
 from bench.plan.recipe import recipe_hash
+from bench.plan.refusal import refusal
 from bench.records.environment import Environment, environment
 from bench.records.flags import throttled
 from bench.records.rates import rate
@@ -224,24 +224,9 @@ def _cool(record: Record) -> None:
 
 
 def _refuse(job: Job) -> Outcome | None:
-    """Return the outcome of a job that needs no process to be known: nothing to import, or nothing to run."""
-    name, device = job.cell.framework, job.cell.device.partition(":")[0]
-    framework = FRAMEWORKS[name]
-    missing = missing_packages(name)
-    if missing:
-        return Outcome(status="unavailable", reason=f"{', '.join(missing)} not installed: {framework.install}")
-    if device not in framework.precisions:
-        return Outcome(status="unsupported", reason=f"{name} does not run on {device}")
-    if job.cell.precision not in framework.precisions[device]:
-        return Outcome(status="unsupported", reason=f"{name} has no {job.cell.precision} on {device}")
-    if job.cell.execution not in framework.executions:
-        return Outcome(status="unsupported", reason=f"{name} has no execution {job.cell.execution}")
-    if job.model is None and not framework.any_architecture:
-        return Outcome(status="unsupported", reason=f"the card of {job.cell.architecture} names no model in {name}")
-    least = model_card(job.cell.architecture).minimum_image_size
-    if job.cell.image_size < least and not framework.any_architecture:
-        return Outcome(status="unsupported", reason=f"{job.cell.architecture} takes images of {least} px or more")
-    return None
+    """Return the outcome of a job that needs no process to be known."""
+    found = refusal(job.cell)
+    return Outcome(status=found[0], reason=found[1]) if found else None
 
 
 def together(jobs: Sequence[Job]) -> list[tuple[Job, ...]]:

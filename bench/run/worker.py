@@ -15,7 +15,7 @@ import msgspec
 from bench.data.dataset import Dataset
 from bench.data.read import read_dataset
 from bench.errors import JobError, Status
-from bench.frameworks import FRAMEWORKS
+from bench.frameworks import FRAMEWORKS, builder
 from bench.frameworks.trial import Request, Trial
 from bench.measure import MEASUREMENTS, PROBES
 from bench.measure.context import Context
@@ -53,7 +53,7 @@ def execute(job: Job, turns: Turns | None = None) -> Outcome:
     except Exception as error:
         traceback.print_exc()
         in_force = trials[0].in_force() if trials else {}
-        return Outcome(status=_status(job, error), reason=_reason(error), in_force=in_force)
+        return Outcome(status=status(job.cell.framework, error), reason=_reason(error), in_force=in_force)
 
 
 def _measure(job: Job, trials: list[Trial], turns: Turns) -> Figures:
@@ -61,7 +61,7 @@ def _measure(job: Job, trials: list[Trial], turns: Turns) -> Figures:
         _limit_memory()
     threads = job.protocol.threads or physical_cores()
     # Imported here, where nothing is timed and no memory counted yet: a fresh interpreter takes seconds for it.
-    build_trial = _load(FRAMEWORKS[job.cell.framework].build)
+    build_trial = builder(job.cell.framework)
     dataset = read_dataset(job.cell.dataset, job.cell.image_size)
     check_task(job.recipe, dataset)
 
@@ -103,13 +103,14 @@ def _limit_memory() -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (int(available * MEMORY_SHARE), resource.RLIM_INFINITY))
 
 
-def _status(job: Job, error: Exception) -> Status:
+def status(framework: str, error: Exception) -> Status:
+    """Return what a row says whose measurement raised this."""
     if isinstance(error, JobError):
         return error.status
     if isinstance(error, MemoryError):
         return "out_of_memory"
     described = f"{type(error).__module__}.{type(error).__qualname__}: {error}"
-    patterns = FRAMEWORKS[job.cell.framework].out_of_memory
+    patterns = FRAMEWORKS[framework].out_of_memory
     return "out_of_memory" if any(re.search(pattern, described) for pattern in patterns) else "failed"
 
 

@@ -1,0 +1,187 @@
+"""`bench train`: one model trained by a recipe in this process, and everything to ask it with left in a folder.
+
+model.json                what it takes to ask the model: architecture, classes, pixels, thresholds
+model.safetensors|.keras  the weights of the best epoch so far
+curve.csv, curve.png      one row an epoch
+confusion.png             or class_f1.png, where an image may have several labels
+metrics.json              the test split's figures, with the environment and what was in force
+state-N                   after epoch N, until the end: what it takes to go on
+"""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from bench.data.dataset import Dataset
+from bench.data.read import read_dataset
+from bench.errors import JobError, UsageError
+from bench.frameworks import FRAMEWORKS, builder
+from bench.frameworks.trial import Request, Trial
+from bench.measure.accuracy import tested
+from bench.measure.diagnosis import check_task, describe, flows, positive_weights
+from bench.measure.fit import Fit, fit
+from bench.measure.scores import confusion
+from bench.plan.cards import FrameworkModel, Pixels, framework_model
+from bench.plan.cell import Cell
+from bench.plan.recipe import Recipe
+from bench.records.environment import environment, physical_cores
+from bench.records.record import MultiLabelAccuracy
+from bench.records.trained import METRICS, MODEL, Metrics, Progressed, Trained, read_json, write_json
+from bench.report.plots import write_curve, write_figures
+from bench.run.training_progress import TrainingProgress
+
+_PROGRESSED = "training.json"
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """What to train and where to leave it. `recipe`: the cell's own, or with what the person has changed of it."""
+
+    cell: Cell
+    recipe: Recipe
+    seed: int
+    out: Path
+    resume: bool = False
+
+
+def train(asked: Asked, progress: TrainingProgress, dataset: Dataset | None = None) -> tuple[Trial, Metrics]:
+    """Train, test once, and leave the folder complete; raise `UsageError` where it holds another training."""
+    dataset = dataset or read_dataset(asked.cell.dataset, asked.cell.image_size)
+    check_task(asked.recipe, dataset)
+    weights = positive_weights(dataset) if asked.recipe.loss == "weighted-bce" else None
+    trial = build(asked.cell, asked.recipe, asked.seed, len(dataset.classes), positive_weights=weights)
+    folder = _Folder(asked, dataset, trial)
+    size = asked.cell.batch_size
+    assert isinstance(size, int), "nothing is trained at an automatic batch size"
+    progress.begin(asked.recipe, size, folder.done)
+    fitted = fit(
+        trial,
+        dataset,
+        asked.recipe,
+        size,
+        seed=asked.seed,
+        watcher=_Keeper(folder, dataset, progress),
+        done=folder.done,
+        resume=folder.load_state,
+    )
+    figures = tested(trial, dataset, fitted)
+    said = None if dataset.several_labels else confusion(trial.logits(dataset.test), dataset.test.labels)
+    metrics = Metrics(figures=figures, confusion=said, in_force=trial.in_force(), environment=environment())
+    folder.finish(metrics)
+    return trial, metrics
+
+
+def build(
+    cell: Cell,
+    recipe: Recipe,
+    seed: int,
+    classes: int,
+    *,
+    positive_weights: tuple[float, ...] | None = None,
+    pixels: Pixels | None = None,
+) -> Trial:
+    """Return the trial of a cell with so many classes."""
+    request = Request(
+        cell=cell,
+        model=framework_model(cell.architecture, cell.framework) or FrameworkModel(model=cell.architecture),
+        recipe=recipe,
+        classes=classes,
+        seed=seed,
+        threads=physical_cores(),
+        positive_weights=positive_weights,
+        pixels=pixels,
+    )
+    return builder(cell.framework)(request)
+
+
+class _Folder:
+    """The folder of one training; nothing in it is ever half written."""
+
+    def __init__(self, asked: Asked, dataset: Dataset, trial: Trial) -> None:
+        self.path = asked.out
+        self.trial = trial
+        self.checkpoint = self.path / f"model{FRAMEWORKS[asked.cell.framework].checkpoint}"
+        self.trained = Trained(
+            cell=asked.cell,
+            recipe=asked.recipe,
+            seed=asked.seed,
+            classes=dataset.classes,
+            pixels=trial.pixels(),
+            split_hashes=(dataset.training.hash(), dataset.validation.hash(), dataset.test.hash()),
+        )
+        there = self.path / MODEL
+        if there.exists():
+            self._refuse_another(read_json(there, Trained), asked.resume)
+        self.path.mkdir(parents=True, exist_ok=True)
+        self.state = max(self.path.glob("state-*[0-9]"), key=lambda one: int(one.name[6:]), default=None)
+        self.done = Fit(epochs=read_json(self.state / _PROGRESSED, Progressed).epochs) if self.state else None
+        if self.state is not None:
+            trial.load(self.checkpoint)
+        write_json(there, self.trained)
+
+    def _refuse_another(self, before: Trained, resume: bool) -> None:
+        if not resume:
+            raise UsageError(f"{self.path}: holds a training already; go on with --resume, or name another folder")
+        now, then = (msgspec.structs.replace(one, thresholds=None) for one in (self.trained, before))
+        other = [n for n in Trained.__struct_fields__ if getattr(now, n) != getattr(then, n)]
+        if other:
+            raise UsageError(f"{self.path}: holds a training with another {', '.join(other)}; name another folder")
+
+    def load_state(self) -> None:
+        assert self.state is not None, "only a training that has begun is gone on with"
+        self.trial.load_state(self.state)
+
+    def keep(self, done: Fit) -> None:
+        """Leave on disk what an epoch has brought: the weights if they are the best, the curve, what it takes to go on."""
+        if done.is_best:
+            beside = self.path / f"part-{self.checkpoint.name}"  # Keras wants the suffix where it is.
+            self.trial.save(beside)
+            beside.replace(self.checkpoint)
+        beside = self.path / "state.part"
+        shutil.rmtree(beside, ignore_errors=True)
+        beside.mkdir()
+        self.trial.save_state(beside)
+        write_json(beside / _PROGRESSED, Progressed(epochs=done.epochs))
+        before, self.state = self.state, self.path / f"state-{len(done.epochs)}"
+        beside.rename(self.state)
+        if before is not None:
+            shutil.rmtree(before)
+        write_curve(self.path, done.epochs)
+
+    def finish(self, metrics: Metrics) -> None:
+        figures = metrics.figures
+        if isinstance(figures, MultiLabelAccuracy):
+            self.trained = msgspec.structs.replace(self.trained, thresholds=figures.thresholds)
+            write_json(self.path / MODEL, self.trained)
+        write_json(self.path / METRICS, metrics)
+        write_figures(self.path, self.trained.classes, metrics)
+
+
+class _Keeper:
+    """Watches a training: shows it, keeps what each epoch brings, and asks where the gradients end when nothing is learned."""
+
+    def __init__(self, folder: _Folder, dataset: Dataset, progress: TrainingProgress) -> None:
+        self.folder = folder
+        self.dataset = dataset
+        self.progress = progress
+        self.asked = False
+
+    def step(self, number: int, steps: int, loss: Callable[[], float]) -> None:
+        self.progress.step(number, steps, loss)
+
+    def epoch(self, done: Fit, trial: Trial) -> None:
+        self.folder.keep(done)
+        self.progress.epoch(done)
+        first, *later = [epoch.training_loss for epoch in done.epochs if epoch.trained == done.epochs[-1].trained]
+        if later and not self.asked and min(later) >= first:
+            self.asked = True
+            self._diagnose(trial)
+
+    def _diagnose(self, trial: Trial) -> None:
+        batch = next(trial.loader(self.dataset.training, 0))
+        gradients = trial.gradients(batch)
+        said = f"the training loss has not fallen since the first epoch; {describe(gradients)}"
+        if not any(gradients.values()):
+            raise JobError(said)
+        self.progress.tell(said if not flows(gradients) else f"{said}: try another learning_rate")

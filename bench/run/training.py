@@ -1,0 +1,123 @@
+"""`bench train` and `bench predict`, from the command line and from Python: options become one training, or one question.
+
+Nothing here imports a framework, or NumPy, before the framework's environment is set.
+"""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import msgspec
+
+from bench.errors import JobError, OutOfMemory, UsageError, unknown
+from bench.export import FORMATS
+from bench.frameworks import FRAMEWORKS, use
+from bench.plan.cell import Cell, Execution
+from bench.plan.matrix import Grid, check, expand
+from bench.plan.recipe import recipe
+from bench.plan.refusal import refusal
+
+if TYPE_CHECKING:
+    from bench.records.trained import Metrics
+    from bench.run.predict import Answer
+
+
+_SMALLER = (
+    "out of memory; a smaller --batch-size with as many more accumulation_steps in the recipe trains the same but for batch "
+    "normalisation, and so do --precision amp-bf16 and a smaller --image-size"
+)
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """What was asked for. image_size: None leaves it to the data set, or else to the architecture; epochs: to the recipe."""
+
+    architecture: str
+    framework: str = "torchvision"
+    dataset: str = "digits"
+    recipe: str = "baseline"
+    out: Path = Path("trained")
+    weights: str = "random"
+    precision: str = "fp32"
+    execution: str = "eager"
+    batch_size: int = 64
+    image_size: int | None = None
+    epochs: int | None = None
+    device: str = "auto"
+    seed: int = 0
+    resume: bool = False
+    skip_unreadable: bool = False
+    formats: tuple[str, ...] = ()
+
+
+def run(options: Options) -> "Metrics":
+    """Train, leave the folder complete, and export what was asked for; raise `UsageError` before anything is trained."""
+    for name in options.formats:
+        if name not in FORMATS:
+            raise unknown("format", name, FORMATS)
+    if options.framework not in FRAMEWORKS:
+        raise unknown("framework", options.framework, FRAMEWORKS)
+    use(options.framework)
+    cell = _cell(options)
+    from bench.export.find import write
+    from bench.run.train import Asked, train
+    from bench.run.training_progress import TrainingProgress
+    from bench.run.worker import status
+
+    said = recipe(options.recipe)
+    changed = said if options.epochs is None else msgspec.structs.replace(said, epochs=options.epochs)
+    asked = Asked(
+        cell=cell,
+        recipe=changed,
+        seed=options.seed,
+        out=options.out,
+        resume=options.resume,
+    )
+    with TrainingProgress() as progress:
+        try:
+            trial, metrics = train(asked, progress)
+            for name in options.formats:
+                progress.tell(f"exported {write(trial.source(), name, options.out)}")
+        except Exception as error:
+            if status(options.framework, error) == "out_of_memory" and not isinstance(error, JobError):
+                raise OutOfMemory(f"{_SMALLER} ({str(error).strip().partition(chr(10))[0]})") from None
+            raise
+    return metrics
+
+
+def _cell(options: Options) -> Cell:
+    """Return the cell that the options name; raise `UsageError` for a name that does not exist, or what cannot run here."""
+    from bench.run.command import resolve_device
+
+    grid = Grid(
+        measurements=("accuracy",),
+        architectures=(options.architecture,),
+        frameworks=(options.framework,),
+        precisions=(options.precision,),
+        executions=(cast(Execution, options.execution),),
+        batch_sizes=(options.batch_size,),
+        image_sizes=(options.image_size or default_image_size(options.dataset) or "native",),
+        datasets=(options.dataset,),
+        weights=(options.weights,),
+        recipes=(options.recipe,),
+    )
+    check(grid)
+    planned = expand((grid,), resolve_device(options.device))
+    if not planned:
+        raise UsageError(f"{options.architecture} is no model of {options.framework}")
+    found = refusal(planned[0].cell)
+    if found:
+        raise UsageError(found[1])
+    return planned[0].cell
+
+
+def answers(folder: Path, images: Iterable[Path], device: str) -> "Iterator[Answer]":
+    """Yield what a trained model says of each picture, and of those below each folder."""
+    from bench.records.trained import MODEL, Trained, read_json
+    from bench.run.command import resolve_device
+
+    trained = read_json(folder / MODEL, Trained)
+    use(trained.cell.framework)
+    from bench.run.predict import open_trained, predict
+
+    trial = open_trained(folder, trained, resolve_device(device))
+    yield from predict(trial, trained, images)
