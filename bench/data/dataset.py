@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.data.decode import Choose, decode, decode_crop, scale_crop
+from bench.data.decode import Choose, centred, decode, decode_crop, scale_crop
 
 
 class Split(Protocol):
@@ -64,6 +64,28 @@ class ArraySplit:
 
     def hash(self) -> str:
         return _digest(self.images.tobytes(), self.labels)
+
+
+class PixelSplit:
+    """Images kept at their own size, uint8 in [n, height, width, 3], and scaled to `image_size` when asked for."""
+
+    def __init__(self, originals: NDArray[np.uint8], labels: NDArray[np.int64], image_size: int) -> None:
+        self.originals = originals
+        self.labels = labels
+        self.image_size = image_size
+        self.in_memory = originals.shape[1:3] == (image_size, image_size)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def batch(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
+        return self.originals[indices] if self.in_memory else self.crop(indices, centred)
+
+    def crop(self, indices: NDArray[np.int64], choose: Choose) -> NDArray[np.uint8]:
+        return np.stack([scale_crop(self.originals[index], self.image_size, choose) for index in indices])
+
+    def hash(self) -> str:
+        return _digest(self.originals.tobytes(), self.labels)
 
 
 class FileSplit:
@@ -127,3 +149,8 @@ class Dataset:
     def several_labels(self) -> bool:
         """Whether an image may have several labels, or none: then labels are 0 and 1 in [n, classes]."""
         return self.training.labels.ndim == 2
+
+
+def image_name(split: Split, index: int) -> str:
+    """Return the file of an image, or its number where it has none."""
+    return str(split.files[index]) if isinstance(split, FileSplit) else f"image {index}"

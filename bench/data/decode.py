@@ -31,7 +31,7 @@ def decode(file: Path, image_size: int) -> NDArray[np.uint8]:
     Upright by its EXIF tag; grey and CMYK become RGB, 16 bits become 8, what is transparent lies on white. Raises
     `JobError`, which names the file, where it cannot be decoded to its end.
     """
-    return _square(file, image_size, _centre)
+    return _square(file, image_size, centred)
 
 
 def decode_crop(file: Path, image_size: int, choose: Choose) -> NDArray[np.uint8]:
@@ -46,10 +46,10 @@ def scale_crop(pixels: NDArray[np.uint8], image_size: int, choose: Choose) -> ND
     return np.asarray(Image.fromarray(pixels).resize((image_size, image_size), Image.Resampling.BILINEAR, box))
 
 
-def centred(height: float, width: float) -> tuple[float, float, float, float]:
-    """Return the largest square around the middle as top, left, height, width."""
+def centred(height: int, width: int) -> Box:
+    """Return the largest square around the middle."""
     side = min(height, width)
-    return (height - side) / 2, (width - side) / 2, side, side
+    return (height - side) // 2, (width - side) // 2, side, side
 
 
 def orientation(image: Image.Image) -> int:
@@ -63,13 +63,7 @@ def cannot(file: Path, error: Exception) -> JobError:
     return JobError(f"{file}: cannot be decoded: {str(error).replace(repr(str(file)), 'it') or type(error).__name__}")
 
 
-def _centre(height: int, width: int) -> tuple[float, float, float, float]:
-    return centred(height, width)
-
-
-def _square(
-    file: Path, size: int, choose: Callable[[int, int], tuple[float, float, float, float]]
-) -> NDArray[np.uint8]:
+def _square(file: Path, size: int, choose: Choose) -> NDArray[np.uint8]:
     try:
         image = Image.open(file)
         turn = orientation(image)
@@ -89,9 +83,7 @@ def _square(
     return np.asarray(square.transpose(_UPRIGHT[turn]) if turn > 1 else square)
 
 
-def _as_stored(
-    box: tuple[float, float, float, float], height: int, width: int, turn: int
-) -> tuple[float, float, float, float]:
+def _as_stored(box: Box, height: int, width: int, turn: int) -> Box:
     """Return left, top, right and bottom, in the image as it is stored, of a box in the upright one."""
     top, left, box_height, box_width = box
     if turn in (3, 4, 7, 8):
@@ -103,9 +95,7 @@ def _as_stored(
     return left, top, left + box_width, top + box_height
 
 
-def _smaller(
-    image: Image.Image, box: tuple[float, float, float, float], size: int
-) -> tuple[Image.Image, tuple[float, float, float, float]]:
+def _smaller(image: Image.Image, box: Box, size: int) -> tuple[Image.Image, tuple[float, float, float, float]]:
     """Return an image and its box, decoded at a half, a quarter or an eighth where the box is that many times too large.
 
     Only JPEG can; it takes a half to a fifth of the time.
