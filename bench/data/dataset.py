@@ -9,17 +9,14 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.data.decode import decode
-
-# Top, left, height and width of a part of an image, in pixels, and what chooses it from the image's height and width.
-Box = tuple[int, int, int, int]
-Choose = Callable[[int, int], Box]
+from bench.data.decode import Choose, centred, decode, decode_crop, scale_crop
 
 
 class Split(Protocol):
-    """Labelled images: `labels` are numbers of classes in [n], or 0 and 1 in [n, classes] where an image may have several.
+    """Labelled images.
 
-    `in_memory` says that no image has to be decoded when asked for.
+    `labels` is int64: the numbers of classes in [n], or 0 and 1 in [n, classes] where an image may have several.
+    `in_memory` says that no image has to be decoded or scaled when it is asked for.
     """
 
     labels: NDArray[np.int64]
@@ -30,10 +27,13 @@ class Split(Protocol):
     def __hash__(self) -> int: ...
 
     def batch(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Return the images at `indices`, uint8 in [n, size, size, 3]."""
+        """Return the images at `indices`, uint8 in [n, size, size, 3]: each scaled to cover, cropped at the centre."""
 
     def crop(self, indices: NDArray[np.int64], choose: Choose) -> NDArray[np.uint8]:
-        """Return the same, each image cut to the box that is chosen from its size and scaled to size × size."""
+        """Return boxes of the images at `indices`, uint8 in [n, size, size, 3].
+
+        `choose` gets an image's height and width and returns the box to be scaled to the size, as top, left, height, width.
+        """
 
     def hash(self) -> str:
         """Return the first 12 hexadecimal digits of the SHA-256 over what identifies the images, and the labels."""
@@ -58,8 +58,34 @@ class ArraySplit:
     def batch(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
         return self.images[indices]
 
+    def crop(self, indices: NDArray[np.int64], choose: Choose) -> NDArray[np.uint8]:
+        size = self.images.shape[1]
+        return np.stack([scale_crop(self.images[index], size, choose) for index in indices])
+
     def hash(self) -> str:
         return _digest(self.images.tobytes(), self.labels)
+
+
+class PixelSplit:
+    """Images kept at their own size, uint8 in [n, height, width, 3], and scaled to `image_size` when asked for."""
+
+    def __init__(self, originals: NDArray[np.uint8], labels: NDArray[np.int64], image_size: int) -> None:
+        self.originals = originals
+        self.labels = labels
+        self.image_size = image_size
+        self.in_memory = originals.shape[1:3] == (image_size, image_size)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def batch(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
+        return self.originals[indices] if self.in_memory else self.crop(indices, centred)
+
+    def crop(self, indices: NDArray[np.int64], choose: Choose) -> NDArray[np.uint8]:
+        return np.stack([scale_crop(self.originals[index], self.image_size, choose) for index in indices])
+
+    def hash(self) -> str:
+        return _digest(self.originals.tobytes(), self.labels)
 
 
 class FileSplit:
@@ -78,6 +104,9 @@ class FileSplit:
     def batch(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
         return np.stack([decode(self.files[index], self.image_size) for index in indices])
 
+    def crop(self, indices: NDArray[np.int64], choose: Choose) -> NDArray[np.uint8]:
+        return np.stack([decode_crop(self.files[index], self.image_size, choose) for index in indices])
+
     def hash(self) -> str:
         return _digest("".join(f"{file.name} {file.stat().st_size}\n" for file in self.files).encode(), self.labels)
 
@@ -88,13 +117,16 @@ class RepeatedSplit:
     def __init__(self, split: Split, length: int) -> None:
         self._split = split
         self.in_memory = split.in_memory
-        self.labels = np.tile(split.labels, -(-length // len(split)))
+        self.labels = np.concatenate([split.labels] * -(-length // len(split)))
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def batch(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
         return self._split.batch(indices % len(self._split))
+
+    def crop(self, indices: NDArray[np.int64], choose: Choose) -> NDArray[np.uint8]:
+        return self._split.crop(indices % len(self._split), choose)
 
     def hash(self) -> str:
         return self._split.hash()
@@ -115,4 +147,10 @@ class Dataset:
 
     @property
     def several_labels(self) -> bool:
+        """Whether an image may have several labels, or none: then labels are 0 and 1 in [n, classes]."""
         return self.training.labels.ndim == 2
+
+
+def image_name(split: Split, index: int) -> str:
+    """Return the file of an image, or its number where it has none."""
+    return str(split.files[index]) if isinstance(split, FileSplit) else f"image {index}"

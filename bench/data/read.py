@@ -1,22 +1,26 @@
 """Reading a data set by its name."""
 
 import importlib
-from pathlib import Path
-from typing import Protocol
+from collections.abc import Callable
 
+from bench.data import cache
+from bench.data.csv_file import read_csv
 from bench.data.dataset import Dataset
 from bench.data.folder import read_folder
-from bench.plan.cards import dataset_card
-
-
-class Reader(Protocol):
-    def __call__(self, image_size: int) -> Dataset: ...
+from bench.plan.cards import dataset_card, own_images
 
 
 def read_dataset(name: str, image_size: int) -> Dataset:
-    """Read a dataset by the name of its card, or a folder of images as `folder:PATH`; images are `image_size` pixels square."""
-    if name.startswith("folder:"):
-        return read_folder(Path(name.removeprefix("folder:")), image_size)
-    module, _, function = dataset_card(name).reader.partition(":")
-    reader: Reader = getattr(importlib.import_module(module), function)
-    return reader(image_size)
+    """Read a dataset by the name of its card, or one's own as `folder:PATH` or `csv:PATH`, `image_size` pixels square.
+
+    Nothing is downloaded: what is not on the machine raises `Unavailable` with the command that brings it.
+    """
+    kind, path = own_images(name)
+    if path is not None:
+        return read_folder(path, image_size) if kind == "folder" else read_csv(path, image_size)
+    card = dataset_card(name)
+    module, _, function = card.reader.partition(":")
+    reader: Callable[..., Dataset] = getattr(importlib.import_module(module), function)
+    if card.files:
+        return reader(cache.demand(name, card), image_size, **card.arguments)
+    return reader(image_size, **card.arguments)

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from bench.errors import unknown
+from bench.errors import UsageError, unknown
 from bench.frameworks import library
 from bench.plan.files import cards_folder, file_hash, folder_hash, names, read_toml
 
@@ -66,15 +66,42 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     frameworks: dict[str, FrameworkModel]
 
 
+class DatasetFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One file of a data set as its authors hand it out.
+
+    Without `url` it must be fetched by hand. `checksum` is "md5:…" or "sha256:…" as published, or None where nobody
+    publishes one. An archive is unpacked into the folder `into`; `nested` says that it holds one archive a class.
+    """
+
+    name: str
+    url: str | None = None
+    bytes: int | None = None
+    checksum: str | None = None
+    into: str | None = None
+    nested: bool = False
+
+
 class DatasetCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One dataset. `reader` is 'module:function' and takes the image size in pixels."""
+    """One dataset.
+
+    `source` says who made it and when, `url` where they say so, `splits` which splits are the authors' own.
+    `reader` is 'module:function'; it takes the folder of the files, if there are any, the image size in pixels, and
+    `arguments`. `checksums` says who publishes the checksums, `by_hand` how to come by a file without an address.
+    """
 
     title: str
     source: str
+    url: str
     license: str
     classes: int
     images: int
+    several_labels: bool = False
+    splits: str
     reader: str
+    arguments: dict[str, Any] = {}
+    files: tuple[DatasetFile, ...] = ()
+    checksums: str | None = None
+    by_hand: str | None = None
 
 
 @cache
@@ -117,18 +144,36 @@ def model_card_hash(name: str) -> str | None:
     return None if "/" in name else file_hash(cards_folder("models") / f"{name}.toml")
 
 
+def own_images(name: str) -> tuple[str, Path | None]:
+    """Return 'folder' or 'csv' with the path of folder:PATH or csv:PATH; a data set with a card has no path."""
+    kind, _, path = name.partition(":")
+    return (kind, Path(path)) if kind in ("folder", "csv") and path else ("card", None)
+
+
+def check_dataset(name: str) -> None:
+    """Raise `UsageError` where a name is neither a card's, nor a folder or a CSV that is there."""
+    kind, path = own_images(name)
+    if path is None:
+        dataset_card(name)
+    elif kind == "folder" and not path.is_dir():
+        raise UsageError(f"{name}: no such folder")
+    elif kind == "csv" and not path.is_file():
+        raise UsageError(f"{name}: no such file")
+
+
 @cache
 def dataset_card(name: str) -> DatasetCard:
     if name not in dataset_names():
-        raise unknown("dataset", name, dataset_names(), "(a folder of images is written folder:PATH)")
+        raise unknown("dataset", name, dataset_names(), "(images of your own are written folder:PATH or csv:PATH)")
     return read_toml(cards_folder("datasets") / f"{name}.toml", DatasetCard)
 
 
 @cache
 def dataset_hash(name: str) -> str:
-    """Return the hash of a dataset's card, or of the listing of a folder of images."""
-    if name.startswith("folder:"):
-        return folder_hash(Path(name.removeprefix("folder:")))
+    """Return the hash of a dataset's card, of the listing of a folder of images, or of a CSV of labels."""
+    kind, path = own_images(name)
+    if path is not None:
+        return folder_hash(path) if kind == "folder" else file_hash(path)
     return file_hash(cards_folder("datasets") / f"{name}.toml")
 
 

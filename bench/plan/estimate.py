@@ -1,6 +1,6 @@
 """Estimates: how long a job will take, roughly, before anything is known of the machine."""
 
-from bench.plan.cards import dataset_card, model_card
+from bench.plan.cards import dataset_card, model_card, own_images
 from bench.plan.cell import Job
 
 # Rough on purpose; a run corrects them by what its own jobs took.
@@ -48,4 +48,5 @@ def _forward_seconds(job: Job) -> float:
 
 
 def _training_images(dataset: str) -> int:
-    return _TRAINING_IMAGES if dataset.startswith("folder:") else round(0.6 * dataset_card(dataset).images)
+    own = own_images(dataset)[1] is not None
+    return _TRAINING_IMAGES if own else round(0.6 * dataset_card(dataset).images)

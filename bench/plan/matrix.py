@@ -10,7 +10,7 @@ import msgspec
 from bench.errors import UsageError, unknown
 from bench.frameworks import FRAMEWORKS, catalogue, library
 from bench.measure import MEASUREMENTS
-from bench.plan.cards import dataset_card, model_card
+from bench.plan.cards import check_dataset, model_card
 from bench.plan.cell import EXECUTIONS, PRECISIONS, Cell, Execution
 from bench.plan.files import MATRICES, names, read_toml
 from bench.plan.protocol import Protocol, preset
@@ -100,10 +100,7 @@ def check(grid: Grid) -> None:
         if there is not None and model not in there:
             raise unknown(f"{framework} model", model, there)
     for dataset in grid.datasets:
-        if not dataset.startswith("folder:"):
-            dataset_card(dataset)
-        elif not Path(dataset.removeprefix("folder:")).is_dir():
-            raise UsageError(f"{dataset}: no such folder")
+        check_dataset(dataset)
     for weights in grid.weights:
         if weights not in ("random", "pretrained") and not Path(weights).is_file():
             raise UsageError(f"weights {weights!r} are neither random, nor pretrained, nor a file")

@@ -62,40 +62,6 @@ def test_a_single_part_is_refused(tmp_path: Path, there: str):
         read_dataset(f"folder:{tmp_path}", 16)
 
 
-@pytest.mark.parametrize("mode", ["L", "RGBA", "P", "I;16", "CMYK", "1"])
-def test_every_mode_becomes_three_channels(tmp_path: Path, mode: str):
-    fill(tmp_path, 30)
-    file = tmp_path / "cat" / "0.png"
-    image = Image.new("I;16", (9, 7), 30000) if mode == "I;16" else Image.new("RGB", (9, 7), "red").convert(mode)
-    if mode == "CMYK":
-        file.unlink()
-        file = file.with_suffix(".jpg")
-    image.save(file)
-    dataset = read_dataset(f"folder:{tmp_path}", 16)
-    for split in (dataset.training, dataset.validation, dataset.test):
-        if file in split.files:
-            pixels = split.batch(np.array([split.files.index(file)]))
-            assert pixels.shape == (1, 16, 16, 3)
-            assert pixels.dtype == np.uint8
-            assert mode != "I;16" or 100 < pixels.mean() < 130, "16 bits become 8 by scaling, not by clipping"
-
-
-def test_a_picture_taken_sideways_is_turned_upright(tmp_path: Path):
-    fill(tmp_path, 30)
-    pixels = np.zeros((20, 20, 3), np.uint8)
-    pixels[:10] = 255
-    exif = Image.Exif()
-    exif[0x0112] = 3
-    Image.fromarray(pixels).save(tmp_path / "cat" / "0.png", exif=exif)
-    dataset = read_dataset(f"folder:{tmp_path}", 20)
-    for split in (dataset.training, dataset.validation, dataset.test):
-        for number, file in enumerate(split.files):
-            if file == tmp_path / "cat" / "0.png":
-                found = split.batch(np.array([number]))[0]
-                assert found[0].mean() < 10
-                assert found[-1].mean() > 245
-
-
 def test_a_file_that_is_no_image_is_named(tmp_path: Path):
     fill(tmp_path, 30)
     for number in range(30):
