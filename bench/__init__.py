@@ -1,10 +1,12 @@
 """bench measures image-classification models: architectures × frameworks × precisions, in one table."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas
+
+    from bench.records.trained import Metrics
 
 __version__ = "0.1.0"
 
@@ -18,3 +20,17 @@ def load(path: "str | Path" = "results") -> "pandas.DataFrame":
     from bench.records.frame import frame
 
     return frame(Path(path))
+
+
+def train(architecture: str, **options: Any) -> "Metrics":
+    """Train one model by a recipe in this process, leave it in a folder, and return what it is worth.
+
+    The options are those of `bench train` (bench/run/training.py has them): framework, dataset, recipe, out, weights,
+    precision, execution, batch_size, image_size, epochs, device, seed, resume, skip_unreadable, formats. Raises `UsageError`
+    before anything is trained, and `JobError` where the training fails.
+    """
+    from bench.run.training import Options, run
+
+    if "out" in options:
+        options["out"] = Path(options["out"])
+    return run(Options(architecture=architecture, **options))

@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from bench.errors import UsageError, unknown
+from bench.errors import JobError, UsageError, unknown
 
 app = typer.Typer(
     name="bench",
@@ -27,9 +27,12 @@ Axis = typer.Option(metavar="LIST", help="narrow the matrix: names or globs, com
 
 
 def main() -> None:
-    """Run the command line; a person's mistake is one message and status 2, an interrupt is status 130."""
+    """Run the command line; a person's mistake is one message and status 2, what failed by itself 1, an interrupt 130."""
     try:
         app()
+    except JobError as error:
+        print(f"bench: {error.status}: {error}", file=sys.stderr)
+        sys.exit(1)
     except UsageError as error:
         print(f"bench: {error}", file=sys.stderr)
         sys.exit(2)
@@ -164,7 +167,7 @@ def train(
     export: Annotated[str | None, typer.Option(metavar="LIST", help="formats to export to: onnx, litert …")] = None,
 ) -> None:
     """Train one model by a recipe, and leave it in a folder with its curve, its errors and its figures."""
-    from bench.run.training import Options, run
+    from bench.run.training import Options, run, summary
 
     options = Options(
         architecture=architecture,
@@ -186,7 +189,7 @@ def train(
     )
     with _signals_interrupt():
         try:
-            print(run(options))
+            print(summary(run(options), out))
         except KeyboardInterrupt:
             print("\nInterrupted. Go on with the same command and --resume.", flush=True)
             sys.exit(INTERRUPTED)
@@ -200,10 +203,18 @@ def predict(
     as_json: Annotated[bool, typer.Option("--json", help="print JSON, one line a picture")] = False,
 ) -> None:
     """Say what a trained model sees in pictures: labels with their probabilities."""
-    from bench.run.training import ask
+    import msgspec
 
-    for line in ask(folder, images, device, as_json):
-        print(line)
+    from bench.run.training import answers
+
+    for answer in answers(folder, images, device):
+        if as_json:
+            print(msgspec.json.encode(answer).decode())
+        else:
+            said = (
+                ", ".join(f"{label} {share:.1%}" for label, share in answer.labels) or "no label reaches its threshold"
+            )
+            print(f"{answer.file}: {said}")
 
 
 @app.command()

@@ -86,7 +86,8 @@ class DatasetCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     `source` says who made it and when, `url` where they say so, `splits` which splits are the authors' own.
     `reader` is 'module:function'; it takes the folder of the files, if there are any, the image size in pixels, and
-    `arguments`. `checksums` says who publishes the checksums, `by_hand` how to come by a file without an address.
+    `arguments`. `image_size` is the side in pixels to train at, where that is not the architecture's own. `checksums` says
+    who publishes the checksums, `by_hand` how to come by a file without an address.
     """
 
     title: str
@@ -96,6 +97,7 @@ class DatasetCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     classes: int
     images: int
     several_labels: bool = False
+    image_size: int | None = None
     splits: str
     reader: str
     arguments: dict[str, Any] = {}

@@ -19,7 +19,7 @@ _MOST_LIKELY = 3
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """What a model says of one picture: labels with their probabilities, the likeliest first."""
 
-    file: Path
+    file: str
     labels: tuple[tuple[str, float], ...]
 
 
@@ -47,7 +47,7 @@ def predict(trial: Trial, trained: Trained, files: Sequence[Path]) -> list[Answe
         shares = np.exp(-np.logaddexp(0, -logits))
     else:
         shares = np.exp(logits - np.logaddexp.reduce(logits, axis=1, keepdims=True))
-    return [Answer(file=file, labels=_said(trained, row)) for file, row in zip(files, shares, strict=True)]
+    return [Answer(file=str(file), labels=_said(trained, row)) for file, row in zip(files, shares, strict=True)]
 
 
 def _said(trained: Trained, shares: np.ndarray) -> tuple[tuple[str, float], ...]:

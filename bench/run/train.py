@@ -52,6 +52,9 @@ def train(asked: Asked, progress: TrainingProgress, dataset: Dataset | None = No
     weights = positive_weights(dataset) if asked.recipe.loss == "weighted-bce" else None
     trial = build(asked.cell, asked.recipe, asked.seed, len(dataset.classes), positive_weights=weights)
     folder = _Folder(asked, dataset, trial)
+    if (there := folder.finished()) is not None:
+        progress.tell(f"{asked.out}: this training has ended already")
+        return trial, there
     size = asked.cell.batch_size
     assert isinstance(size, int), "nothing is trained at an automatic batch size"
     progress.begin(asked.recipe, size, folder.done)
@@ -92,7 +95,8 @@ def build(
         positive_weights=positive_weights,
         pixels=pixels,
     )
-    return builder(cell.framework)(request)
+    trial: Trial = builder(cell.framework)(request)
+    return trial
 
 
 class _Folder:
@@ -116,9 +120,14 @@ class _Folder:
         self.path.mkdir(parents=True, exist_ok=True)
         self.state = max(self.path.glob("state-*[0-9]"), key=lambda one: int(one.name[6:]), default=None)
         self.done = Fit(epochs=read_json(self.state / _PROGRESSED, Progressed).epochs) if self.state else None
-        if self.state is not None:
+        if there.exists() and self.checkpoint.exists():
             trial.load(self.checkpoint)
         write_json(there, self.trained)
+
+    def finished(self) -> Metrics | None:
+        """Return the figures of a training that has ended already."""
+        there = self.path / METRICS
+        return read_json(there, Metrics) if there.exists() else None
 
     def _refuse_another(self, before: Trained, resume: bool) -> None:
         if not resume:
@@ -154,8 +163,10 @@ class _Folder:
         if isinstance(figures, MultiLabelAccuracy):
             self.trained = msgspec.structs.replace(self.trained, thresholds=figures.thresholds)
             write_json(self.path / MODEL, self.trained)
-        write_json(self.path / METRICS, metrics)
         write_figures(self.path, self.trained.classes, metrics)
+        write_json(self.path / METRICS, metrics)
+        assert self.state is not None, "every training has an epoch"
+        shutil.rmtree(self.state)
 
 
 class _Keeper:

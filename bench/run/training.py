@@ -12,6 +12,7 @@ import msgspec
 from bench.errors import JobError, OutOfMemory, UsageError, unknown
 from bench.export import FORMATS
 from bench.frameworks import FRAMEWORKS, use
+from bench.plan.cards import dataset_card, dataset_names
 from bench.plan.cell import Cell, Execution
 from bench.plan.matrix import Grid, check, expand
 from bench.plan.recipe import recipe
@@ -95,7 +96,7 @@ def _cell(options: Options) -> Cell:
         precisions=(options.precision,),
         executions=(cast(Execution, options.execution),),
         batch_sizes=(options.batch_size,),
-        image_sizes=(options.image_size or default_image_size(options.dataset) or "native",),
+        image_sizes=(options.image_size or _side(options.dataset) or "native",),
         datasets=(options.dataset,),
         weights=(options.weights,),
         recipes=(options.recipe,),
@@ -110,6 +111,34 @@ def _cell(options: Options) -> Cell:
     return planned[0].cell
 
 
+def summary(metrics: "Metrics", out: Path) -> str:
+    """Return what a person wants to know first of a training that has ended."""
+    from bench.records.record import Accuracy
+
+    figures = metrics.figures
+    epoch = f"epoch {figures.best_epoch} of {len(figures.epochs)}, chosen on validation"
+    if isinstance(figures, Accuracy):
+        said = f"top-1 {figures.test_top1:.1%} on the test split of {figures.test_images} images"
+    else:
+        half, chosen = figures.test_at_half, figures.test_at_chosen
+        said = (
+            f"macro F1 {chosen.macro_f1:.3f} on the test split of {figures.test_images} images with thresholds chosen on "
+            f"validation, {half.macro_f1:.3f} at one half; mean average precision {figures.test_mean_average_precision:.3f}"
+        )
+    return f"{said} ({epoch}). In {out}; ask it with bench predict {out} PICTURE…"
+
+
+def _side(dataset: str) -> int | None:
+    """Return the side in pixels that a data set's card recommends."""
+    return dataset_card(dataset).image_size if dataset in dataset_names() else None
+
+
+def _pictures(folder: Path) -> list[Path]:
+    from bench.data.parts import SUFFIXES
+
+    return sorted(file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES)
+
+
 def answers(folder: Path, images: Iterable[Path], device: str) -> "Iterator[Answer]":
     """Yield what a trained model says of each picture, and of those below each folder."""
     from bench.records.trained import MODEL, Trained, read_json
@@ -120,4 +149,5 @@ def answers(folder: Path, images: Iterable[Path], device: str) -> "Iterator[Answ
     from bench.run.predict import open_trained, predict
 
     trial = open_trained(folder, trained, resolve_device(device))
-    yield from predict(trial, trained, images)
+    files = [file for place in images for file in (_pictures(place) if place.is_dir() else [place])]
+    yield from predict(trial, trained, files)
