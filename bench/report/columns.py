@@ -10,8 +10,19 @@ from bench.plan.cards import framework_model, model_card, published
 from bench.plan.cell import Cell
 from bench.records.flags import flags
 from bench.records.rates import Reference, joules_per_image, of_ceiling
-from bench.records.record import Accuracy, Build, Export, Inference, Memory, MemoryPeak, Record, Training
-from bench.report.format import NOTHING, mebibytes, milliseconds, number, percent, rate, top1
+from bench.records.record import (
+    Accuracy,
+    Build,
+    Export,
+    Inference,
+    LabelScores,
+    Memory,
+    MemoryPeak,
+    MultiLabelAccuracy,
+    Record,
+    Training,
+)
+from bench.report.format import NOTHING, mebibytes, milliseconds, number, percent, rate, several, top1
 
 T = TypeVar("T")
 
@@ -50,7 +61,7 @@ def _whole(row: Row, part: Literal["inference", "training"]) -> str:
     return mebibytes(max(peaks, default=None))
 
 
-def _later_epoch(accuracy: Accuracy) -> list[float]:
+def _later_epoch(accuracy: Accuracy | MultiLabelAccuracy) -> list[float]:
     """Return the median seconds of an epoch after the first, which compiles and starts workers."""
     ends = [epoch.elapsed_seconds for epoch in accuracy.epochs]
     return [median(after - before for before, after in pairwise(ends))] if len(ends) > 1 else []
@@ -123,6 +134,28 @@ def _published_number(row: Row, field: str, scale: float) -> str:
     return NOTHING if there is None else number(getattr(there, field) * scale, 2)
 
 
+def _label_scores(which: str, name: str) -> Callable[[Row], str]:
+    """Return a column of one score on the test split: its mean over seeds, and each."""
+
+    def column(row: Row) -> str:
+        found: list[LabelScores] = [getattr(figures, which) for figures in row.figures(MultiLabelAccuracy)]
+        return several([getattr(scores, name) for scores in found])
+
+    return column
+
+
+def _worst(which: str) -> Callable[[Row], str]:
+    """Return a column of the lowest F1 that a class has, each seed's own."""
+    return lambda row: several([min(getattr(m, which).class_f1) for m in row.figures(MultiLabelAccuracy)])
+
+
+def _waiting(row: Row) -> str:
+    """Return the share of the training's time that went by before a batch was in hand."""
+    epochs = [epoch for kind in (Accuracy, MultiLabelAccuracy) for one in row.figures(kind) for epoch in one.epochs]
+    timed = [(e.wait_seconds, e.training_seconds) for e in epochs if e.wait_seconds is not None and e.training_seconds]
+    return percent(sum(wait for wait, _ in timed) / sum(whole for _, whole in timed) if timed else None)
+
+
 def _top1(row: Row) -> str:
     accuracies = row.figures(Accuracy)
     return top1([a.test_top1 for a in accuracies], accuracies[0].test_images) if accuracies else NOTHING
@@ -190,6 +223,7 @@ TRAINING: Columns = _AXES | {
     "Top-1 on test, %": _top1,
     "First epoch, s": lambda row: number(_mean([a.epochs[0].elapsed_seconds for a in row.figures(Accuracy)])),
     "Later ones, s": lambda row: rate([seconds for a in row.figures(Accuracy) for seconds in _later_epoch(a)]),
+    "Waiting for data": _waiting,
     "s to best epoch": lambda row: rate([a.epochs[a.best_epoch - 1].elapsed_seconds for a in row.figures(Accuracy)]),
     "Training img/s": lambda row: rate([t.resident.images_per_second(row.batch_size) for t in row.figures(Training)]),
     "from the loader": lambda row: rate(
@@ -243,6 +277,29 @@ OVERVIEW: Columns = MODEL | {
     "Inference's flags": _in_part(Inference, INFERENCE["Flags"]),
     "Best for": lambda row: model_card(row.cell.architecture).best_for or NOTHING,
 }
+MULTILABEL: Columns = (
+    MODEL
+    | {
+        "Data set": lambda row: row.cell.dataset,
+        "Recipe": lambda row: row.cell.recipe,
+    }
+    | {name: show for name, show in _AXES.items() if name not in MODEL}
+    | {
+        "Macro F1, chosen": _label_scores("test_at_chosen", "macro_f1"),
+        "at ½": _label_scores("test_at_half", "macro_f1"),
+        "Worst class's F1, chosen": _worst("test_at_chosen"),
+        "its at ½": _worst("test_at_half"),
+        "Micro F1": _label_scores("test_at_chosen", "micro_f1"),
+        "mAP": lambda row: several([m.test_mean_average_precision for m in row.figures(MultiLabelAccuracy)]),
+        "All labels right": _label_scores("test_at_chosen", "subset_accuracy"),
+        "Hamming loss": _label_scores("test_at_chosen", "hamming_loss"),
+        "Seeds": lambda row: _count(row, MultiLabelAccuracy),
+        "An epoch, s": lambda row: rate(
+            [seconds for m in row.figures(MultiLabelAccuracy) for seconds in _later_epoch(m)]
+        ),
+        "Waiting for data": _waiting,
+    }
+)
 EXPORTS: Columns = MODEL | {
     "Format": lambda row: row.records[0].measurement.partition(":")[2],
     "Made by; run by": lambda row: (
@@ -284,6 +341,9 @@ _ENERGY_NOTE = (
     "J an image: of the GPU's board, or the CPU's package, while blocks were timed; sensors differ by ±10 %, so smaller "
     "differences say nothing. Above idle: less what the device took just before."
 )
+_WAITING_NOTE = (
+    "Waiting for data: the share of the epochs' training time that went by before a batch was in hand."
+)
 _TOP1_NOTE = (
     "Top-1 of one seed: in brackets Wilson's 95 % interval for a test split of this size, which says nothing of other seeds; "
     "of several: their mean, and in brackets each. The epoch was chosen on validation."
@@ -298,6 +358,7 @@ TRAINING_NOTES = {
     "Lost to it": "Lost to it: how far training from the loader falls short of training on batches that lie on the device; they "
     "are measured one after the other, so noise may make it negative.",
     "Top-1 on test, %": _TOP1_NOTE,
+    "Waiting for data": _WAITING_NOTE,
     "Of the ceiling": _CEILING_NOTE,
     "J an image": _ENERGY_NOTE,
     "Peak memory, MiB": _MEMORY_NOTE,
@@ -315,6 +376,13 @@ INFERENCE_NOTES = {
 EXPORTS_NOTES = {
     "": "One process each. The largest error is over all logits of the compared images, as a share of the largest logit; an "
     "artifact above the tolerance has no row here but one below.",
+}
+MULTILABEL_NOTES = {
+    "": "Scores on the test split, from 0 to 1: the mean over seeds, and in brackets each. Chosen: with thresholds chosen a "
+    "class on validation for F1; ½: where a probability of one half decides. The epoch was chosen on validation too. mAP: the "
+    "mean over classes of the average precision, which needs no threshold.",
+    "Worst class's F1, chosen": "Worst class: the lowest F1 of any class.",
+    "Waiting for data": _WAITING_NOTE,
 }
 OVERVIEW_NOTES = {
     "": "64 × 40 px: batches of 64 images of 40 px. Each figure stands again below among its neighbours: these are fp32 where "

@@ -39,6 +39,14 @@ def top1(shares: Sequence[float], images: int) -> str:
     return f"{shares[0] * 100:.1f} ({low * 100:.1f}–{high * 100:.1f})"
 
 
+def several(scores: Sequence[float]) -> str:
+    """Return the mean of scores from 0 to 1, one a seed, and where there are several each of them."""
+    if not scores:
+        return NOTHING
+    each = f" ({', '.join(f'{score:.3f}' for score in sorted(scores))})" if len(scores) > 1 else ""
+    return f"{fmean(scores):.3f}{each}"
+
+
 def number(value: float | None, digits: int = 1) -> str:
     return NOTHING if value is None else f"{value:,.{digits}f}"
 

@@ -10,7 +10,7 @@ from bench.measure import PROBE
 from bench.plan.cards import model_card, model_names
 from bench.plan.cell import PRECISIONS, Cell
 from bench.records.rates import Reference, reference
-from bench.records.record import Accuracy, BatchSize, Build, Ceilings, Export, Inference, Record, Training
+from bench.records.record import Accuracy, BatchSize, Build, Ceilings, Export, Inference, MultiLabelAccuracy, Record, Training
 from bench.report import columns
 from bench.report.ceilings import ceilings_table
 from bench.report.columns import Columns, Row
@@ -35,6 +35,7 @@ def tables(records: Sequence[Record]) -> tuple[Table, ...]:
         groups[(cell.dataset, f"{cell.weights} weights", f"recipe {cell.recipe}", f"on {cell.device}")].append(record)
     found = [table for fixed in sorted(groups) for table in _overviews(", ".join(fixed), groups[fixed], held)]
     found.append(_table("Models", _rows(records, held, Build), columns.MODELS, 2, columns.MODELS_NOTES))
+    found += _multilabel(records, held)
     for fixed in sorted(groups):
         said, own = ", ".join(fixed), groups[fixed]
         found += [
@@ -61,6 +62,23 @@ def tables(records: Sequence[Record]) -> tuple[Table, ...]:
             found.append(compare.table(compare.compare(*compare.sides(compared[0].run, compared))))
     found.append(_not_measured([*records, *(record for record in compared if record.side != "b")]))
     return tuple(_with_differences(table) for table in found if table.rows)
+
+
+def _multilabel(records: Sequence[Record], held: Reference) -> list[Table]:
+    """Return a table of images with several labels for each kind of weights and device; losses stand below one another."""
+    groups: dict[tuple[str, str], list[Row]] = defaultdict(list)
+    for row in _rows(records, held, MultiLabelAccuracy):
+        groups[row.cell.weights, row.cell.device].append(row)
+    return [
+        _table(
+            f"Several labels an image: {weights} weights, on {device}",
+            sorted(groups[weights, device], key=lambda row: (row.cell.dataset, *map(str, _order(row)), row.cell.recipe)),
+            columns.MULTILABEL,
+            len(columns.MODEL) + 2,
+            columns.MULTILABEL_NOTES,
+        )
+        for weights, device in sorted(groups)
+    ]
 
 
 def _overviews(said: str, records: Sequence[Record], held: Reference) -> list[Table]:
