@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
@@ -15,6 +15,7 @@ from PIL import Image, ImageOps
 from bench.data.dataset import Dataset, FileSplit, PixelSplit, Split, image_name
 
 _BLOCK = 256
+_PIECE = 1024
 Kind = Literal["bytes", "pixels"]
 Place = tuple[str, int]
 
@@ -50,13 +51,32 @@ def describe(found: tuple[Overlap, ...]) -> str:
 
 
 def _by_bytes(parts: dict[str, Split]) -> dict[bytes, list[Place]]:
-    of_size: dict[int, list[tuple[Place, Path]]] = defaultdict(list)
-    for part, split in parts.items():
-        for number, file in enumerate(split.files if isinstance(split, FileSplit) else ()):
-            if file.exists():
-                of_size[file.stat().st_size].append(((part, number), file))
-    alike = [one for same in of_size.values() if len({place[0] for place, _ in same}) > 1 for one in same]
-    return _grouped(((place, hashlib.sha256(file.read_bytes()).digest()) for place, file in alike))
+    """Compare by size, then by a piece, and read as a whole only what is still alike in two splits."""
+    places = [
+        ((part, number), file)
+        for part, split in parts.items()
+        for number, file in enumerate(split.files if isinstance(split, FileSplit) else ())
+        if file.exists()
+    ]
+    same_size = _across(places, lambda file: file.stat().st_size.to_bytes(8, "big"))
+    same_piece = _across(same_size, _piece)
+    return _grouped((place, hashlib.sha256(file.read_bytes()).digest()) for place, file in same_piece)
+
+
+def _across(places: list[tuple[Place, Path]], key: Callable[[Path], bytes]) -> list[tuple[Place, Path]]:
+    """Return the files whose key a file of another split has too."""
+    groups: dict[bytes, list[tuple[Place, Path]]] = defaultdict(list)
+    for place, file in places:
+        groups[key(file)].append((place, file))
+    return [one for alike in groups.values() if len({part for (part, _), _ in alike}) > 1 for one in alike]
+
+
+def _piece(file: Path) -> bytes:
+    """Return some bytes from the middle of a file, with its size."""
+    with file.open("rb") as opened:
+        size = opened.seek(0, os.SEEK_END)
+        opened.seek(size // 2)
+        return size.to_bytes(8, "big") + opened.read(_PIECE)
 
 
 def _by_pixels(parts: dict[str, Split], files: bool) -> dict[bytes, list[Place]]:
