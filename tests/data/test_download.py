@@ -127,10 +127,11 @@ def test_a_file_arrives_whole_with_its_progress(data_cache: Path, server: Server
 
 
 def test_a_cut_connection_is_taken_up_where_it_was(data_cache: Path, server: Server):
-    server.cut_after = [1_000_000, 500_000, 0, 0]
+    server.cut_after = [1_000_000, 500_000, 0, 0, 100, 0, 0, 100, 0]
     download("it", card(DatasetFile(name="it.mat", url=server.url, checksum=MD5)), quiet)
     assert (data_cache / "it" / "it.mat").read_bytes() == CONTENT
-    assert server.asked == [None, "bytes=1000000-", *["bytes=1500000-"] * 3]
+    starts = [1000000, *[1500000] * 3, *[1500100] * 3, *[1500200] * 2]
+    assert server.asked == [None, *[f"bytes={start}-" for start in starts]]
 
 
 def test_a_part_of_an_earlier_download_is_completed(data_cache: Path, server: Server):
