@@ -27,15 +27,12 @@ Axis = typer.Option(metavar="LIST", help="narrow the matrix: names or globs, com
 
 
 def main() -> None:
-    """Run the command line; a person's mistake is one message and status 2, what failed by itself 1, an interrupt 130."""
+    """Run the command line; a person's mistake is one message and status 2, what cannot be done one and status 1."""
     try:
         app()
-    except JobError as error:
-        print(f"bench: {error.status}: {error}", file=sys.stderr)
-        sys.exit(1)
-    except UsageError as error:
+    except (UsageError, JobError) as error:
         print(f"bench: {error}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(2 if isinstance(error, UsageError) else 1)
 
 
 def _version(asked: bool) -> None:
@@ -66,7 +63,7 @@ def run(
     image_sizes: Annotated[str | None, Axis] = None,
     dataset: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="a data set, or folder:PATH"),
+        typer.Option(metavar="NAME", help="a data set, folder:PATH or csv:PATH"),
     ] = None,
     weights: Annotated[
         str | None,
@@ -313,6 +310,40 @@ def list_(
     if kind not in LISTINGS:
         raise unknown("list", kind, LISTINGS)
     show(LISTINGS[kind]())
+
+
+@app.command()
+def download(
+    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="a name that bench list datasets shows")],
+) -> None:
+    """Bring a data set onto this machine: its files, resumed where cut, checked and unpacked. $BENCH_DATA says where to."""
+    from bench.data.command import fetch
+
+    with _signals_interrupt():
+        try:
+            print(fetch(dataset))
+        except KeyboardInterrupt:
+            sys.exit(INTERRUPTED)
+
+
+@app.command()
+def inspect(
+    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="a data set, folder:PATH or csv:PATH")],
+    image_size: Annotated[int, typer.Option(min=1, help="pixels; the hashes of drawn images depend on it")] = 64,
+) -> None:
+    """Look at every label and image of a data set; exit 1 where something is wrong."""
+    from bench.data.inspect import inspect as look
+    from bench.data.read import read_dataset
+    from bench.plan.cards import check_dataset
+    from bench.report.inspection import lines, tables
+    from bench.report.table import show
+
+    check_dataset(dataset)
+    found = look(read_dataset(dataset, image_size))
+    for table in tables(dataset, found):
+        show(table)
+    print("\n".join(lines(found)))
+    sys.exit(1 if found.faults else 0)
 
 
 @app.command()

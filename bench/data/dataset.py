@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.data.decode import Choose, centred, decode, decode_crop, scale_crop
+from bench.errors import JobError
 
 
 class Split(Protocol):
@@ -108,7 +109,11 @@ class FileSplit:
         return np.stack([decode_crop(self.files[index], self.image_size, choose) for index in indices])
 
     def hash(self) -> str:
-        return _digest("".join(f"{file.name} {file.stat().st_size}\n" for file in self.files).encode(), self.labels)
+        try:
+            listing = "".join(f"{file.name} {file.stat().st_size}\n" for file in self.files)
+        except OSError as error:
+            raise JobError(f"{error.filename}: {error.strerror}") from error
+        return _digest(listing.encode(), self.labels)
 
 
 class RepeatedSplit:

@@ -98,6 +98,7 @@ def _final(error: Exception) -> bool:
 
 
 def _unavailable(part: Path, file: DatasetFile, reason: object) -> Unavailable:
+    reason = reason if isinstance(reason, urllib.error.HTTPError) else getattr(reason, "reason", reason)
     return Unavailable(f"cannot be downloaded: {reason}. Put into {part.parent}: {describe(file)}; then type it again")
 
 
@@ -115,6 +116,8 @@ def _fetch_once(url: str, part: Path, file: DatasetFile, progress: Progress) -> 
     with response:
         if response.status != 206:  # The server knows no ranges and sends everything.
             have = 0
+        elif not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
+            raise HTTPException(f"the server was asked for bytes {have} on and sent others")
         length = response.headers.get("Content-Length")
         total = have + int(length) if length else file.bytes
         with part.open("ab" if have else "wb") as written:

@@ -4,8 +4,9 @@ from collections.abc import Callable
 
 import msgspec
 
+from bench.data.cache import missing
 from bench.frameworks import FRAMEWORKS, missing_packages
-from bench.plan.cards import dataset_card, dataset_names, model_card, model_names
+from bench.plan.cards import DatasetCard, dataset_card, dataset_names, model_card, model_names
 from bench.plan.cell import PRECISIONS
 from bench.plan.matrix import matrix_names, matrix_path, read_matrix
 from bench.plan.protocol import PRESETS, Protocol
@@ -39,13 +40,34 @@ def datasets() -> Table:
     cards = [(name, dataset_card(name)) for name in dataset_names()]
     return Table(
         title="Data sets",
-        columns=("Name", "Title", "Source", "License", "Classes", "Images"),
-        labels=4,
+        columns=("Name", "Title", "License", "Labels", "State", "Classes", "Images"),
+        labels=5,
         rows=tuple(
-            (name, card.title, card.source, card.license, str(card.classes), f"{card.images:,}") for name, card in cards
+            (
+                name,
+                card.title,
+                card.license,
+                "several" if card.several_labels else "one",
+                _state(name, card),
+                str(card.classes),
+                f"{card.images:,}",
+            )
+            for name, card in cards
         ),
-        notes=("A folder with one sub-folder a class, or with train, val and test, is named folder:PATH.",),
+        notes=(
+            "A folder with one sub-folder a class, or with train, val and test, is named folder:PATH; a CSV of labels csv:PATH.",
+            "Who made each, and where it comes from, stands in datasets/NAME.toml and docs/datasets.md.",
+        ),
     )
+
+
+def _state(name: str, card: DatasetCard) -> str:
+    if not card.files:
+        return "comes with the installation"
+    lacking = missing(name, card)
+    if not lacking:
+        return "on this machine"
+    return "to be fetched by hand" if any(file.url is None for file in lacking) else f"bench download {name}"
 
 
 def frameworks() -> Table:

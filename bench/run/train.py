@@ -15,7 +15,11 @@ from pathlib import Path
 import msgspec
 
 from bench.data.dataset import Dataset
+from bench.data.labels import check_labels
+from bench.data.overlaps import describe as describe_overlaps
+from bench.data.overlaps import overlaps
 from bench.data.read import read_dataset
+from bench.data.readable import readable
 from bench.errors import JobError, UsageError
 from bench.frameworks import FRAMEWORKS, builder
 from bench.frameworks.trial import Request, Trial
@@ -43,12 +47,12 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     seed: int
     out: Path
     resume: bool = False
+    skip_unreadable: bool = False
 
 
-def train(asked: Asked, progress: TrainingProgress, dataset: Dataset | None = None) -> tuple[Trial, Metrics]:
+def train(asked: Asked, progress: TrainingProgress) -> tuple[Trial, Metrics]:
     """Train, test once, and leave the folder complete; raise `UsageError` where it holds another training."""
-    dataset = dataset or read_dataset(asked.cell.dataset, asked.cell.image_size)
-    check_task(asked.recipe, dataset)
+    dataset = _checked(asked, progress)
     weights = positive_weights(dataset) if asked.recipe.loss == "weighted-bce" else None
     trial = build(asked.cell, asked.recipe, asked.seed, len(dataset.classes), positive_weights=weights)
     folder = _Folder(asked, dataset, trial)
@@ -73,6 +77,23 @@ def train(asked: Asked, progress: TrainingProgress, dataset: Dataset | None = No
     metrics = Metrics(figures=figures, confusion=said, in_force=trial.in_force(), environment=environment())
     folder.finish(metrics)
     return trial, metrics
+
+
+def _checked(asked: Asked, progress: TrainingProgress) -> Dataset:
+    """Return the data set; raise `JobError` where nothing could be learnt from it, and tell what is in two of its splits."""
+    dataset = read_dataset(asked.cell.dataset, asked.cell.image_size)
+    check_task(asked.recipe, dataset)
+    check_labels(dataset)
+    if asked.skip_unreadable:
+        left_out: list[str] = []
+        dataset = readable(dataset, left_out.append)
+        for said in left_out:
+            progress.tell(f"left out: {said}")
+        check_labels(dataset)
+    found = overlaps(dataset)
+    if found:
+        progress.tell(f"warning: {describe_overlaps(found)}: the test split says too much; bench inspect names them all")
+    return dataset
 
 
 def build(

@@ -72,6 +72,7 @@ def run(options: Options) -> "Metrics":
         seed=options.seed,
         out=options.out,
         resume=options.resume,
+        skip_unreadable=options.skip_unreadable,
     )
     with TrainingProgress() as progress:
         try:

@@ -9,8 +9,8 @@ from bench.errors import JobError
 
 
 @pytest.fixture
-def celeba(cache: Path, write_image) -> Path:
-    folder = cache / "celeba"
+def celeba(data_cache: Path, write_image) -> Path:
+    folder = data_cache / "celeba"
     for number in range(1, 6):
         write_image(folder / "images" / "img_align_celeba" / f"{number:06d}.jpg", 10 * number)
     rows = ["000001.jpg -1  1", "000002.jpg  1  1", "000003.jpg -1 -1", "000004.jpg  1 -1", "000005.jpg -1  1"]

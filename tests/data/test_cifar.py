@@ -48,8 +48,8 @@ def as_pixels(row: np.ndarray) -> np.ndarray:
 
 
 @pytest.fixture
-def cifar10(cache: Path) -> Path:
-    folder = cache / "cifar10" / "python" / "cifar-10-batches-py"
+def cifar10(data_cache: Path) -> Path:
+    folder = data_cache / "cifar10" / "python" / "cifar-10-batches-py"
     for number in range(1, 6):
         batch = {"batch_label": "it", "labels": [number % 3] * 20, "data": images(20, number)}
         write(folder / f"data_batch_{number}", batch)
@@ -85,8 +85,8 @@ def test_images_are_scaled_when_asked_for_and_boxes_are_of_the_original(cifar10:
     assert np.array_equal(part[0], np.asarray(expected))
 
 
-def test_cifar100_has_its_fine_labels(cache: Path):
-    folder = cache / "cifar100" / "python" / "cifar-100-python"
+def test_cifar100_has_its_fine_labels(data_cache: Path):
+    folder = data_cache / "cifar100" / "python" / "cifar-100-python"
     for name in ("train", "test"):
         count = 40 if name == "train" else 3
         write(folder / name, {"fine_labels": [1] * count, "coarse_labels": [0] * count, "data": images(count, 1)})

@@ -22,7 +22,7 @@ def write(folder: Path, header: str, lines: list[str]) -> str:
     return f"csv:{folder / 'labels.csv'}"
 
 
-def test_one_label_an_image(folder: Path, levels, names):
+def test_one_label_an_image(folder: Path, levels, class_names):
     lines = [f"images/{number}.jpg,{'cat' if number % 2 else 'dog'}" for number in range(60)]
     dataset = read_dataset(write(folder, "file,label", lines), 16)
     assert dataset.classes == ("cat", "dog")
@@ -31,7 +31,7 @@ def test_one_label_an_image(folder: Path, levels, names):
     assert sum(len(split) for split in splits) == 60
     for split in splits:
         expected = ["cat" if level // 4 % 2 else "dog" for level in levels(split)]
-        assert names(split, dataset) == expected
+        assert class_names(split, dataset) == expected
 
 
 @pytest.mark.parametrize("separator", ["|", ";", " | "])

@@ -1,5 +1,7 @@
 """Decoding: every kind of picture becomes upright RGB pixels, whole or cut to a box, and a broken one is named."""
 
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -60,7 +62,8 @@ def test_a_large_jpeg_is_decoded_no_larger_than_needed(tmp_path: Path, monkeypat
     decode(file, 401)
     decode_crop(file, 100, lambda height, width: (0, 0, 200, 300))
     decode_crop(file, 100, lambda height, width: (0, 0, 199, 300))
-    assert sizes == [(150, 100), (1200, 800), (600, 400), (1200, 800)]
+    decode_crop(file, 100, lambda height, width: (0, 0, 400, 199))
+    assert sizes == [(150, 100), (1200, 800), (600, 400), (1200, 800), (1200, 800)]
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16"])
@@ -104,6 +107,7 @@ def broken(folder: Path, kind: str) -> Path:
     return file
 
 
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
 @pytest.mark.parametrize("kind", ["png", "jpeg", "gif", "webp", "bmp", "tiff"])
 @pytest.mark.parametrize("how", ["cut", "start", "empty"])
 def test_a_truncated_file_is_named_and_not_filled_with_grey(tmp_path: Path, kind: str, how: str):
@@ -111,6 +115,16 @@ def test_a_truncated_file_is_named_and_not_filled_with_grey(tmp_path: Path, kind
     with pytest.raises(JobError, match=rf"{file}: cannot be decoded: .") as raised:
         decode(file, 16)
     assert str(raised.value).count(str(file)) == 1
+
+
+def test_a_picture_that_claims_to_be_enormous_is_refused_before_it_fills_the_memory(tmp_path: Path):
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 100_000, 100_000, 8, 2, 0, 0, 0))
+    (tmp_path / "bomb.png").write_bytes(b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"\0")))
+    with pytest.raises(JobError, match=r"bomb\.png: cannot be decoded: Image size"):
+        decode(tmp_path / "bomb.png", 8)
 
 
 def test_a_missing_file_and_floating_point_pixels_are_named(tmp_path: Path):

@@ -30,11 +30,12 @@ def test_canvases_are_the_same_every_time_and_show_one_to_four_different_digits(
 
 def test_every_digit_of_a_canvas_is_an_original_of_its_split_drawn_where_no_other_is():
     images, labels = load()
+    weights = _weights(0.25)
     for part, numbers in split_numbers(labels).items():
         of_class = [numbers[labels[numbers] == digit] for digit in range(10)]
         source = np.random.default_rng(1)
         for _ in range(50):
-            canvas = _compose(source, of_class, _weights(0.25))
+            canvas = _compose(source, of_class, weights)
             assert {placed.original for placed in canvas} <= set(numbers), part
             shown = [labels[placed.original] for placed in canvas]
             assert len(set(shown)) == len(shown)

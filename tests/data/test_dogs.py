@@ -17,8 +17,8 @@ def write_list(file: Path, names: list[str]) -> None:
     savemat(file, {"file_list": cells, "annotation_list": cells, "labels": numbers})
 
 
-def test_lists_name_folders_and_files(cache: Path, write_image, levels, names):
-    folder = cache / "stanford-dogs"
+def test_lists_name_folders_and_files(data_cache: Path, write_image, levels, class_names):
+    folder = data_cache / "stanford-dogs"
     training = [f"{breed}/{breed.partition('-')[0]}_{number}.jpg" for breed in BREEDS for number in range(20)]
     test = [f"{BREEDS[2]}/n02105855_99.jpg", f"{BREEDS[0]}/n02085620_98.jpg"]
     for level, name in enumerate(training + test, start=20):
@@ -27,7 +27,7 @@ def test_lists_name_folders_and_files(cache: Path, write_image, levels, names):
     write_list(folder / "lists" / "test_list.mat", test)
     dataset = read_dataset("stanford-dogs", 16)
     assert dataset.classes == ("Chihuahua", "Japanese_spaniel", "Shetland_sheepdog")
-    assert names(dataset.test, dataset) == ["Shetland_sheepdog", "Chihuahua"]
+    assert class_names(dataset.test, dataset) == ["Shetland_sheepdog", "Chihuahua"]
     assert levels(dataset.test) == [80, 81]
     assert sorted(levels(dataset.training) + levels(dataset.validation)) == list(range(20, 80))
     assert len(dataset.validation) > 0

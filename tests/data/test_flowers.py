@@ -14,8 +14,8 @@ CLASSES = dataset_card("flowers102").arguments["classes"]
 
 
 @pytest.fixture
-def flowers(cache: Path, write_image) -> Path:
-    folder = cache / "flowers102"
+def flowers(data_cache: Path, write_image) -> Path:
+    folder = data_cache / "flowers102"
     for number in range(1, 207):
         write_image(folder / "images" / "jpg" / f"image_{number:05d}.jpg", number)
     savemat(folder / "imagelabels.mat", {"labels": np.array([[*range(1, 103), *range(1, 103), 7, 102]], np.uint8)})

@@ -81,3 +81,10 @@ def test_a_folder_without_two_classes_is_refused(tmp_path: Path, classes: tuple[
 def test_a_missing_folder_is_named(tmp_path: Path):
     with pytest.raises(JobError, match="no such folder"):
         read_dataset(f"folder:{tmp_path / 'none'}", 16)
+
+
+def test_a_class_without_an_image_to_train_on_is_named(tmp_path: Path):
+    fill(tmp_path / "train", 20)
+    fill(tmp_path / "test", 5, ("cat", "dog", "newt"))
+    with pytest.raises(JobError, match="no image to train on in newt"):
+        read_dataset(f"folder:{tmp_path}", 16)

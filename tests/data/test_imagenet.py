@@ -13,8 +13,8 @@ SYNSETS = ("n02119789", "n01440764", "n03841666")  # The development kit's own n
 
 
 @pytest.fixture
-def imagenet(cache: Path, write_image) -> Path:
-    folder = cache / "imagenet"
+def imagenet(data_cache: Path, write_image) -> Path:
+    folder = data_cache / "imagenet"
     for place, synset in enumerate(SYNSETS):
         for number in range(60):
             write_image(folder / "train" / synset / f"{synset}_{number}.JPEG", 10 + 60 * place + number)
@@ -34,23 +34,23 @@ def write_devkit(folder: Path, truth: list[int]) -> None:
     (data / "ILSVRC2012_validation_ground_truth.txt").write_text("".join(f"{number}\n" for number in truth))
 
 
-def test_flat_validation_images_have_the_development_kits_labels(imagenet: Path, write_image, levels, names):
+def test_flat_validation_images_have_the_development_kits_labels(imagenet: Path, write_image, levels, class_names):
     for number in (1, 2, 3):
         write_image(imagenet / "val" / f"ILSVRC2012_val_{number:08d}.JPEG", 200 + number)
     write_devkit(imagenet, [2, 3, 1])
     dataset = read_dataset("imagenet", 16)
     assert dataset.classes == tuple(sorted(SYNSETS))
     assert levels(dataset.test) == [201, 202, 203]
-    assert names(dataset.test, dataset) == ["n01440764", "n03841666", "n02119789"]
+    assert class_names(dataset.test, dataset) == ["n01440764", "n03841666", "n02119789"]
     assert sorted(levels(dataset.training) + levels(dataset.validation)) == list(range(10, 190))
     assert 0 < len(dataset.validation) < 25
 
 
-def test_sorted_validation_images_need_no_kit(imagenet: Path, write_image, names):
+def test_sorted_validation_images_need_no_kit(imagenet: Path, write_image, class_names):
     for synset in SYNSETS[:2]:
         write_image(imagenet / "val" / synset / "ILSVRC2012_val_00000001.JPEG", 9)
     dataset = read_dataset("imagenet", 16)
-    assert names(dataset.test, dataset) == ["n01440764", "n02119789"]
+    assert class_names(dataset.test, dataset) == ["n01440764", "n02119789"]
 
 
 def test_a_kit_that_is_not_there_or_does_not_fit_is_said(imagenet: Path, write_image):

@@ -10,8 +10,8 @@ SPECIES = (
 )
 
 
-def test_folders_name_species(cache: Path, write_image, levels, names):
-    folder = cache / "inaturalist"
+def test_folders_name_species(data_cache: Path, write_image, levels, class_names):
+    folder = data_cache / "inaturalist"
     for place, species in enumerate(SPECIES):
         for number in range(30):
             write_image(folder / "training" / "train_mini" / species / f"{number:08x}.jpg", 10 + 30 * place + number)

@@ -5,8 +5,8 @@ from pathlib import Path
 from bench.data.read import read_dataset
 
 
-def test_classes_keep_the_authors_numbers(cache: Path, write_image, levels, names):
-    folder = cache / "oxford-iiit-pet"
+def test_classes_keep_the_authors_numbers(data_cache: Path, write_image, levels, class_names):
+    folder = data_cache / "oxford-iiit-pet"
     breeds = ("Abyssinian", "american_bulldog", "Birman")
     training = [f"{breed}_{number} {place} 1 1" for place, breed in enumerate(breeds, 1) for number in range(100, 120)]
     test = ["Birman_1 3 1 2", "american_bulldog_2 2 2 1"]
@@ -18,7 +18,7 @@ def test_classes_keep_the_authors_numbers(cache: Path, write_image, levels, name
     (lists / "test.txt").write_text("\n".join(test) + "\n")
     dataset = read_dataset("oxford-iiit-pet", 16)
     assert dataset.classes == ("Abyssinian", "american bulldog", "Birman")
-    assert names(dataset.test, dataset) == ["Birman", "american bulldog"]
+    assert class_names(dataset.test, dataset) == ["Birman", "american bulldog"]
     assert levels(dataset.test) == [80, 81]
     assert sorted(levels(dataset.training) + levels(dataset.validation)) == list(range(20, 80))
     assert len(dataset.validation) > 0

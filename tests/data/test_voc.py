@@ -13,9 +13,9 @@ LISTS = {
 }
 
 
-def test_several_classes_an_image(cache: Path, write_image, levels):
+def test_several_classes_an_image(data_cache: Path, write_image, levels):
     for archive, lists in LISTS.items():
-        inside = cache / "voc2007" / archive / "VOCdevkit" / "VOC2007"
+        inside = data_cache / "voc2007" / archive / "VOCdevkit" / "VOC2007"
         (inside / "ImageSets" / "Main").mkdir(parents=True)
         for split, classes in lists.items():
             stems = classes["cat"]
