@@ -8,7 +8,7 @@ from timm.data.mixup import Mixup
 from torch import Tensor
 from torchvision.transforms import v2
 
-from bench.data.dataset import Box
+from bench.data.decode import Box
 from bench.plan.recipe import Recipe
 
 RATIO = (3 / 4, 4 / 3)
