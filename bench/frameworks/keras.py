@@ -2,8 +2,8 @@
 
 import importlib
 import random
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -12,14 +12,17 @@ import numpy as np
 from keras import ops
 
 from bench.data.dataset import Split
-from bench.errors import JobError, Unavailable, Unsupported
-from bench.frameworks import keras_fit, keras_network
-from bench.frameworks.keras_steps import Batch, Steps
+from bench.errors import Unsupported
+from bench.frameworks import keras_network, keras_optimization
+from bench.frameworks.keras_network import Normalisation
+from bench.frameworks.keras_steps import Batch, Steps, build_optimizer
 from bench.frameworks.pixels import IMAGENET, black_and_white
-from bench.frameworks.trial import Epoch, Floats, Images, Labels, LayerSettings, PeakMemory, Request, Source, once
+from bench.frameworks.trial import Floats, Images, Labels, LayerSettings, PeakMemory, Request, Source, once
 from bench.plan.cards import Pixels
+from bench.plan.recipe import Phase
 
 catalogue = keras_network.catalogue
+_STATE = "state.npz"
 _BACKENDS = {
     "tensorflow": "bench.frameworks.keras_tensorflow",
     "jax": "bench.frameworks.keras_jax",
@@ -41,7 +44,10 @@ class Backend(Protocol):
         """Return the array on the device."""
 
     def batches(self, trial: "KerasTrial", split: Split, seed: int) -> Iterator[Batch]:
-        """Yield placed, shuffled and cropped batches, once; a last partial one is dropped."""
+        """Yield placed, shuffled and augmented batches, once; a last partial one is dropped."""
+
+    def gradients(self, network: keras.Model, batch: Batch) -> list[Any]:
+        """Return the gradients of a batch's loss for the weights that train, None where there is none; nothing changes."""
 
     def compile_seconds(self) -> float | None: ...
 
@@ -53,20 +59,19 @@ class Backend(Protocol):
 class KerasTrial:
     """A network of Keras Applications at one precision on one device, compiled by the recipe."""
 
-    def __init__(
-        self, network: keras.Model, request: Request, backend: Backend, weights: str, pixels: "Normalisation"
-    ) -> None:
+    def __init__(self, network: keras.Model, request: Request, backend: Backend, weights: str, pixels: Pixels) -> None:
         recipe = request.recipe
         self.request = request
         self.network = network
         self.backend = backend
         self.weights = weights
-        self.pixels = pixels
+        self.normalisation = Normalisation(pixels)
         if recipe.batch_norm_momentum is not None:
             keras_network.set_batch_norm_momentum(network, recipe.batch_norm_momentum)
-        keras_fit.compile_for_training(network, recipe, request.cell.execution)
+        keras_optimization.compile_for_training(network, request)
         self.steps = backend.steps(network, request.cell.execution)
-        self.trained_steps = 0
+        self.trained_batches = 0
+        self.skipped_before = 0
 
     def in_force(self) -> dict[str, str | int | float | bool | None]:
         optimizer = self.network.optimizer
@@ -81,6 +86,7 @@ class KerasTrial:
             "optimizer": type(optimizer).__name__,
             "run_eagerly": self.network.run_eagerly,
             "jit_compile": self.network.jit_compile,
+            "resumes": "bit for bit" if self.request.cell.device == "cpu" else "within rounding: cuDNN chooses anew",
             **self.backend.in_force(),
         }
 
@@ -103,13 +109,27 @@ class KerasTrial:
             published_pixels=black_and_white(published) if published else (),
         )
 
+    def pixels(self) -> Pixels:
+        return self.normalisation.pixels
+
+    def shares(self, labels: Labels) -> Floats:
+        """Return what the loss takes: of each class its share in an image's label, in [n, classes]."""
+        if self.request.recipe.several_labels:
+            return labels.astype(np.float32)
+        one_hot: Floats = np.eye(self.request.classes, dtype=np.float32)[labels]
+        return one_hot
+
     def place(self, images: Images, labels: Labels) -> Batch:
-        one_hot = np.eye(self.request.classes, dtype=np.float32)[labels]
-        return self.pixels(self.backend.put(images)), self.backend.put(one_hot)
+        return self.normalisation(self.backend.put(images)), self.backend.put(self.shares(labels))
+
+    def begin(self, phase: Phase) -> None:
+        self.skipped_before = self._skipped()
+        self.trained_batches = 0
+        keras_optimization.compile_for_training(self.network, self.request, phase)
 
     def train_step(self, batch: Batch) -> Any:
         self._refuse_what_cannot_train()
-        self.trained_steps += 1
+        self.trained_batches += 1
         return self.steps.train(batch)
 
     def loss(self, handle: Any) -> float:
@@ -120,11 +140,14 @@ class KerasTrial:
 
     def logits(self, split: Split) -> Floats:
         size, found = self.batch_size, []
-        for start in range(0, len(split), size):
-            chosen = np.arange(start, min(start + size, len(split)))
-            filled = np.pad(chosen, (0, size - len(chosen)), mode="edge")  # Another shape would be compiled once more.
-            batch = self.place(split.batch(filled), split.labels[filled])
-            found.append(ops.convert_to_numpy(ops.cast(self.predict(batch), "float32"))[: len(chosen)])
+        with self._answering():
+            for start in range(0, len(split), size):
+                chosen = np.arange(start, min(start + size, len(split)))
+                filled = np.pad(
+                    chosen, (0, size - len(chosen)), mode="edge"
+                )  # Another shape would be compiled once more.
+                batch = self.place(split.batch(filled), split.labels[filled])
+                found.append(ops.convert_to_numpy(ops.cast(self.predict(batch), "float32"))[: len(chosen)])
         return np.concatenate(found)
 
     def synchronize(self) -> None:
@@ -133,18 +156,55 @@ class KerasTrial:
     def loader(self, split: Split, seed: int) -> Iterator[Batch]:
         yield from self.backend.batches(self, split, seed)
 
-    def fit(self, training: Split, validation: Split, epoch_done: Callable[[Epoch], bool]) -> None:
-        self._refuse_what_cannot_train()
-        keras_fit.fit(self, training, validation, epoch_done)
-        self.trained_steps = self.request.recipe.epochs * (len(training) // self.batch_size)
+    def snapshot(self) -> list[np.ndarray]:
+        with self._answering():
+            weights: list[np.ndarray] = self.network.get_weights()
+        return weights
+
+    def restore(self, snapshot: list[np.ndarray]) -> None:
+        self.steps.settle()
+        self.network.set_weights(snapshot)
+        keras_optimization.average_anew(self.network)
+
+    def save(self, file: Path) -> None:
+        with (
+            self._answering()
+        ):  # A model that is not compiled, so that the file is read where nobody knows this package.
+            keras.Model(self.network.input, self.network.output).save(file)
+
+    def load(self, file: Path) -> None:
+        self.steps.settle()
+        self.network.load_weights(file)
+        keras_optimization.average_anew(self.network)
+
+    def save_state(self, folder: Path) -> None:
+        self.steps.settle()
+        build_optimizer(self.network)
+        held = [variable.numpy() for variable in self._variables()]
+        wide = [
+            value.astype(np.float32) if value.dtype.name == "bfloat16" else value for value in held
+        ]  # NumPy has none.
+        np.savez(folder / _STATE, np.array([self.trained_batches, self.skipped_before]), *wide)
+
+    def load_state(self, folder: Path) -> None:
+        self.steps.settle()
+        build_optimizer(self.network)
+        with np.load(folder / _STATE) as held:
+            counts, *values = [held[f"arr_{number}"] for number in range(len(held.files))]
+        self.trained_batches, self.skipped_before = map(int, counts)
+        for variable, value in zip(self._variables(), values, strict=True):
+            variable.assign(value)
+
+    def gradients(self, batch: Batch) -> dict[str, float]:
+        self.steps.settle()
+        found = self.backend.gradients(self.network, batch)
+        named = zip(self.network.trainable_variables, found, strict=True)
+        return {variable.path: 0.0 if one is None else keras_optimization.norm(one) for variable, one in named}
 
     def skipped_steps(self) -> int | None:
-        """Return the steps taken less those the wrapped optimizer saw: a loss that overflowed does not reach it."""
-        optimizer = self.network.optimizer
-        if not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-            return None
-        self.steps.settle()
-        return self.trained_steps - int(ops.convert_to_numpy(optimizer.inner_optimizer.iterations))
+        """Return the batches whose loss overflowed: Keras leaves out the batch, and takes its step with the next."""
+        scaled = isinstance(self.network.optimizer, keras.optimizers.LossScaleOptimizer)
+        return self.skipped_before + self._skipped() if scaled else None
 
     def compile_seconds(self) -> float | None:
         return self.backend.compile_seconds()
@@ -174,29 +234,27 @@ class KerasTrial:
                 "Keras's AdamW computes in the weights' type: in bfloat16 its second beta, 0.999, is 1, and no weight ever moves"
             )
 
+    def _skipped(self) -> int:
+        self.steps.settle()
+        return self.trained_batches - keras_optimization.batches_applied(self.network)
+
+    def _variables(self) -> list[keras.Variable]:
+        """Return all that changes in a step: weights, statistics, the states of random generators, the optimizer's own."""
+        return [*self.network.variables, *self.network.optimizer.variables]
+
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
+        """Have the weights that are the result in the network for a while: the averaged ones, where there are any."""
+        self.steps.settle()
+        with keras_optimization.averaged(self.network):
+            yield
+        self.steps.settle()
+
     @property
     def batch_size(self) -> int:
         size = self.request.cell.batch_size
         assert isinstance(size, int), "the runner resolves an automatic batch size before a trial is built"
         return size
-
-
-class Normalisation:
-    """From uint8 pixels in [n, height, width, 3], red first, to the float32 that a network takes; on any backend.
-
-    `scale` is what the network itself divides by.
-    """
-
-    def __init__(self, pixels: Pixels, scale: float = 1.0) -> None:
-        self.mean = np.array(pixels.mean, np.float32)
-        self.std = np.array(pixels.std, np.float32) / np.float32(scale)
-        self.blue_first = pixels.order == "bgr"
-
-    def __call__(self, images: Any) -> Any:
-        pixels = ops.cast(images, "float32")
-        if self.blue_first:
-            pixels = ops.flip(pixels, axis=-1)
-        return ops.divide(ops.subtract(pixels, self.mean), self.std)
 
 
 def build(request: Request) -> KerasTrial:
@@ -207,37 +265,14 @@ def build(request: Request) -> KerasTrial:
     keras.config.set_dtype_policy(keras_network.POLICIES[request.cell.precision])
     held, model = request.cell.weights, request.model
     network = keras_network.build(request, None)
-    new_classifier, pixels = True, Normalisation(IMAGENET, model.input_scale)
+    new_classifier, pixels = True, keras_network.scaled(IMAGENET, model.input_scale)
     if held == "pretrained":
-        new_classifier = bool(keras_network.copy_weights(_pretrained(request), network))
+        new_classifier = bool(keras_network.copy_weights(keras_network.pretrained(request), network))
         assert model.pixels is not None, "a card that names Keras weights says what pixels they were trained on"
-        pixels = Normalisation(model.pixels)
+        pixels = model.pixels
     elif held != "random":
-        _load(network, Path(held))
+        keras_network.load(network, Path(held))
         new_classifier = False
     if new_classifier and request.recipe.classifier_init_std is not None:
         keras_network.initialise_classifier(network, request.recipe.classifier_init_std)
-    return KerasTrial(network, request, backend, Path(held).name, pixels)
-
-
-def _pretrained(request: Request) -> keras.Model:
-    try:
-        return keras_network.build(request, "imagenet")
-    except Exception as error:  # get_file raises a bare Exception for a fetch that failed.
-        if "URL fetch failure" not in str(error):
-            raise
-        address = re.search(r"https?://\S+/([^/\s:]+)", str(error))
-        file = address[1] if address else "the file"
-        raise Unavailable(
-            f"{request.model.model}: ImageNet weights are not cached and cannot be downloaded; put {file} into "
-            "~/.keras/models"
-        ) from None
-
-
-def _load(network: keras.Model, file: Path) -> None:
-    if not file.is_file():
-        raise Unavailable(f"{file}: no such checkpoint")
-    try:
-        network.load_weights(file)
-    except (ValueError, OSError) as error:
-        raise JobError(f"{file}: does not fit this model: {str(error).splitlines()[0]}") from None
+    return KerasTrial(network, request, backend, Path(held).name, request.pixels or pixels)

@@ -12,7 +12,7 @@ import numpy as np
 
 from bench.data.dataset import Split
 from bench.errors import Unavailable
-from bench.frameworks.keras_steps import STEP_LOSS, Batch, first_step
+from bench.frameworks.keras_steps import STEP_LOSS, Batch, batch_loss, first_step, held_values
 from bench.frameworks.trial import Images, Labels, PeakMemory, Request, refuse_older_gpu
 from bench.records.environment import one_cpu_a_core
 
@@ -85,7 +85,7 @@ class JaxSteps:
 
     def predict(self, images: Any) -> Any:
         if self.values is None:
-            self.values = self.state[:2] if self.state is not None else self._values()
+            self.values = self.state[:2] if self.state is not None else held_values(self.network)
         self.last = self.forward(*self.values, images)
         return self.last
 
@@ -100,9 +100,6 @@ class JaxSteps:
 
     def synchronize(self) -> None:
         jax.block_until_ready(self.last)
-
-    def _values(self) -> tuple[list[Any], ...]:
-        return tuple([variable.value for variable in group] for group in self._groups()[:2])
 
     def _groups(self) -> tuple[list[Any], ...]:
         network = self.network
@@ -153,6 +150,13 @@ def _cropped(images: Images, padding: int, random: np.random.Generator) -> Image
     padded = np.pad(images, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
     shifts = random.integers(0, 2 * padding + 1, (len(images), 2))
     return np.stack([image[y : y + size, x : x + size] for image, (y, x) in zip(padded, shifts, strict=True)])
+
+
+def gradients(network: keras.Model, batch: Batch) -> list[Any]:
+    trained, rest = held_values(network)
+    gradient = jax.jit(jax.grad(lambda trained: batch_loss(network, trained, rest, batch)))
+    found: list[Any] = gradient(trained)
+    return found
 
 
 def compile_seconds() -> float | None:

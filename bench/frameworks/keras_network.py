@@ -1,13 +1,17 @@
 """A network of Keras Applications: built for a cell, and what can be read off it."""
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
+from keras import ops
 
-from bench.errors import Unsupported
+from bench.errors import JobError, Unavailable, Unsupported
 from bench.frameworks.trial import Request
+from bench.plan.cards import Pixels
 
 POLICIES = {
     "fp32": "float32",
@@ -53,6 +57,52 @@ def build(request: Request, weights: str | None) -> keras.Model:
             raise Unsupported(f"{model.model}: {error}") from None
         raise
     return network
+
+
+class Normalisation:
+    """From uint8 pixels in [n, height, width, 3], red first, to the float32 that a network takes; on any backend."""
+
+    def __init__(self, pixels: Pixels) -> None:
+        self.pixels = pixels
+        self.mean = np.array(pixels.mean, np.float32)
+        self.std = np.array(pixels.std, np.float32)
+
+    def __call__(self, images: Any) -> Any:
+        pixels = ops.cast(images, "float32")
+        if self.pixels.order == "bgr":
+            pixels = ops.flip(pixels, axis=-1)
+        return ops.divide(ops.subtract(pixels, self.mean), self.std)
+
+
+def scaled(pixels: Pixels, by: float) -> Pixels:
+    """Return a normalisation for a network that divides its input `by` itself."""
+    red, green, blue = (std / by for std in pixels.std)
+    return Pixels(mean=pixels.mean, std=(red, green, blue), order=pixels.order)
+
+
+def pretrained(request: Request) -> keras.Model:
+    """Build the network with ImageNet's weights; raise `Unavailable` where they cannot be had."""
+    try:
+        return build(request, "imagenet")
+    except Exception as error:  # get_file raises a bare Exception for a fetch that failed.
+        if "URL fetch failure" not in str(error):
+            raise
+        address = re.search(r"https?://\S+/([^/\s:]+)", str(error))
+        file = address[1] if address else "the file"
+        raise Unavailable(
+            f"{request.model.model}: ImageNet weights are not cached and cannot be downloaded; put {file} into "
+            "~/.keras/models"
+        ) from None
+
+
+def load(network: keras.Model, file: Path) -> None:
+    """Load weights, or the weights of a model, from a file of Keras's."""
+    if not file.is_file():
+        raise Unavailable(f"{file}: no such checkpoint")
+    try:
+        network.load_weights(file)
+    except (ValueError, OSError) as error:
+        raise JobError(f"{file}: does not fit this model: {str(error).splitlines()[0]}") from None
 
 
 def classifier(network: keras.Model) -> keras.layers.Layer:

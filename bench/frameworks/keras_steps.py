@@ -29,8 +29,22 @@ def first_step(network: keras.Model, batch: Batch) -> Any:
 
 
 def build_optimizer(network: keras.Model) -> None:
-    """Make the optimizer's variables; else TensorFlow traces the first step twice, once to make them."""
-    network.optimizer.build(network.trainable_variables)
+    """Make the optimizer's variables, once; else TensorFlow traces the first step twice, once to make them."""
+    if not network.optimizer.built:
+        network.optimizer.build(network.trainable_variables)
+
+
+def held_values(network: keras.Model) -> tuple[list[Any], list[Any]]:
+    """Return what the variables hold: those that train, and the rest."""
+    trained, rest = network.trainable_variables, network.non_trainable_variables
+    return [variable.value for variable in trained], [variable.value for variable in rest]
+
+
+def batch_loss(network: keras.Model, trained: list[Any], rest: list[Any], batch: Batch) -> Any:
+    """Return the loss of a batch in training mode, a function of what the variables hold; they themselves stay."""
+    images, shares = batch
+    logits, _ = network.stateless_call(trained, rest, images, training=True)
+    return network.loss(shares, logits)
 
 
 class FunctionSteps:

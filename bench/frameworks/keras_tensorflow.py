@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from bench.data.dataset import Split
 from bench.errors import Unavailable
-from bench.frameworks.keras_steps import FunctionSteps
+from bench.frameworks.keras_steps import Batch, FunctionSteps, batch_loss, held_values
 from bench.frameworks.trial import PeakMemory, Request, refuse_older_gpu
 
 if TYPE_CHECKING:
@@ -68,16 +68,15 @@ def _reader(trial: "KerasTrial", split: Split) -> Callable[[Any, Any], Any]:
     """
     size, pixels = trial.batch_size, trial.request.cell.image_size
     padding = round(pixels * trial.request.recipe.crop_padding)
-    eye = np.eye(trial.request.classes, dtype=np.float32)
 
     def read(chosen: Any) -> Any:
-        return split.batch(chosen), eye[split.labels[chosen]]
+        return split.batch(chosen), trial.shares(split.labels[chosen])
 
     def finish(chosen: Any, seed: Any) -> Any:
         images, labels = tf.numpy_function(read, [chosen], (tf.uint8, tf.float32), stateful=False)
         images = tf.ensure_shape(images, (size, pixels, pixels, 3))
         labels = tf.ensure_shape(labels, (size, trial.request.classes))
-        return trial.pixels(_cropped(images, chosen, padding, seed) if padding else images), labels
+        return trial.normalisation(_cropped(images, chosen, padding, seed) if padding else images), labels
 
     return cast(Callable[[Any, Any], Any], tf.function(finish))
 
@@ -94,6 +93,15 @@ def _cropped(images: Any, numbers: Any, padding: int, seed: Any) -> Any:
 
     padded = tf.pad(images, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
     return tf.map_fn(crop, (padded, numbers), fn_output_signature=tf.TensorSpec(images.shape[1:], tf.uint8))
+
+
+def gradients(network: keras.Model, batch: Batch) -> list[Any]:
+    trained, rest = ([tf.convert_to_tensor(one) for one in group] for group in held_values(network))
+    with tf.GradientTape() as tape:
+        tape.watch(trained)
+        loss = batch_loss(network, trained, rest, batch)
+    found: list[Any] = tape.gradient(loss, trained)
+    return found
 
 
 def compile_seconds() -> float | None:

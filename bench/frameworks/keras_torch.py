@@ -1,6 +1,7 @@
 """Keras on PyTorch: what Keras leaves to its backend."""
 
 from collections.abc import Iterator
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -9,8 +10,8 @@ import torch
 from torch._dynamo.utils import calculate_time_spent
 
 from bench.data.dataset import Split
-from bench.frameworks import pytorch, pytorch_loader
-from bench.frameworks.keras_steps import Batch, FunctionSteps
+from bench.frameworks import pytorch, pytorch_augment, pytorch_loader
+from bench.frameworks.keras_steps import Batch, FunctionSteps, batch_loss, held_values
 from bench.frameworks.trial import PeakMemory, Request
 
 if TYPE_CHECKING:
@@ -56,17 +57,36 @@ def put(array: np.ndarray[Any, Any]) -> Any:
 
 
 def batches(trial: "KerasTrial", split: Split, seed: int) -> Iterator[Batch]:
-    """Yield batches from torch's loader, read and cropped in its workers, normalised on the device."""
+    """Yield batches from torch's loader, augmented as torch's own are, normalised and mixed on the device."""
     recipe = trial.request.recipe
-    for images, labels in pytorch_loader.batches(
-        split,
-        trial.batch_size,
-        workers=pytorch_loader.worker_count(split, recipe),
-        pinned=_cuda(),
-        shuffle_seed=seed,
-        crop_padding=recipe.crop_padding,
-    ):
-        yield trial.place(images.numpy(), labels.numpy())
+    mix = pytorch_augment.of_batches(recipe, trial.request.classes)
+    pytorch.seed_epoch(seed)
+    for images, labels in _loader(trial).batches(split, seed):
+        pixels = trial.normalisation(images.to(_CHOSEN[0], non_blocking=True))
+        labels = labels.to(_CHOSEN[0], non_blocking=True)
+        if recipe.several_labels:
+            labels = labels.float()
+        if mix is not None:
+            mixed, labels = mix(pixels.permute(0, 3, 1, 2), labels)
+            pixels = mixed.permute(0, 2, 3, 1)
+        elif not recipe.several_labels:
+            labels = torch.nn.functional.one_hot(labels, trial.request.classes).float()
+        yield pixels, labels
+
+
+@cache
+def _loader(trial: "KerasTrial") -> pytorch_loader.Loader:
+    """Return the loader of a trial: it keeps on the device what lies there whole."""
+    cell = trial.request.cell
+    return pytorch_loader.Loader(trial.request.recipe, cell.image_size, trial.batch_size, _CHOSEN[0])
+
+
+def gradients(network: keras.Model, batch: Batch) -> list[Any]:
+    trained, rest = ([one.detach() for one in group] for group in held_values(network))
+    for one in trained:
+        one.requires_grad_(True)
+    loss = batch_loss(network, trained, rest, batch)
+    return list(torch.autograd.grad(loss, trained, allow_unused=True))
 
 
 def compile_seconds() -> float | None:

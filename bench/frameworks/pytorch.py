@@ -164,9 +164,7 @@ class TorchTrial:
             torch.cuda.synchronize(self.device)
 
     def loader(self, split: Split, seed: int) -> Iterator[Batch]:
-        torch.manual_seed(seed)  # Of dropout and of what is augmented in this process; timm mixes by NumPy's.
-        np.random.seed(seed % 2**32)
-        random.seed(seed)
+        seed_epoch(seed)
         for images, labels in self.batches(split, seed):
             batch = self._place(images, labels)
             yield batch if self.mix is None else self.mix(*batch)
@@ -277,6 +275,13 @@ def require(cell: Cell) -> None:
         refuse_older_gpu(cell.precision, torch.cuda.get_device_capability(cell.device), name)
     elif cell.execution == "compiled" and not (os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")):
         raise Unavailable("torch.compile needs a C++ compiler on the CPU: apt-get install g++")
+
+
+def seed_epoch(seed: int) -> None:
+    """Seed what draws in this process: torch dropout and torchvision's transforms, NumPy timm's mixing."""
+    torch.manual_seed(seed)
+    np.random.seed(seed % 2**32)
+    random.seed(seed)
 
 
 def prepare(request: Request) -> None:

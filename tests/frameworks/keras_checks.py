@@ -18,11 +18,12 @@ from bench.data.dataset import Dataset
 from bench.data.read import read_dataset
 from bench.errors import JobError, Unavailable, Unsupported
 from bench.frameworks import FRAMEWORKS
-from bench.frameworks.keras import KerasTrial, Normalisation, build
-from bench.frameworks.keras_fit import OneCycle
-from bench.frameworks.keras_network import classifier, copy_weights, initialise_classifier, leaves
+from bench.frameworks.keras import KerasTrial, build
+from bench.frameworks.keras_network import Normalisation, classifier, copy_weights, initialise_classifier, leaves
+from bench.frameworks.keras_optimization import OneCycle
 from bench.frameworks.pixels import IMAGENET
-from bench.frameworks.trial import Epoch, Request
+from bench.frameworks.trial import Request
+from bench.measure.fit import Fit, fit
 from bench.plan.cards import FrameworkModel, Pixels, framework_model
 from bench.plan.recipe import recipe
 
@@ -180,21 +181,20 @@ def test_a_crop_shifts_by_whole_pixels_and_fills_with_black(digits: Dataset):
     assert len(set(found)) > 3
 
 
-def test_fit_trains_and_keeps_the_weights_of_the_epoch_that_was_best(digits: Dataset):
+def test_a_training_keeps_the_weights_of_the_epoch_that_was_best(digits: Dataset):
     one = trial(batch_size=64)
-    weights: list[np.ndarray] = []
-    epochs: list[Epoch] = []
+    kernels: list[np.ndarray] = []
 
-    def epoch_done(epoch: Epoch) -> bool:
-        epochs.append(epoch)
-        weights.append(np.array(ops.convert_to_numpy(classifier(one.network).kernel)))
-        return len(epochs) == 1
+    class Watcher:
+        def step(self, number: int, steps: int, loss: object) -> None: ...
 
-    one.fit(digits.training, digits.validation, epoch_done)
-    assert len(epochs) == 2
-    assert epochs[1].training_loss < epochs[0].training_loss
-    assert not np.array_equal(*weights)
-    np.testing.assert_array_equal(ops.convert_to_numpy(classifier(one.network).kernel), weights[0])
+        def epoch(self, done: Fit, trial: KerasTrial) -> None:
+            kernels.append(np.array(ops.convert_to_numpy(classifier(trial.network).kernel)))
+
+    done = fit(one, digits, one.request.recipe, 64, seed=0, watcher=Watcher())
+    assert done.epochs[1].training_loss < done.epochs[0].training_loss
+    assert not np.array_equal(*kernels)
+    np.testing.assert_array_equal(ops.convert_to_numpy(classifier(one.network).kernel), kernels[done.best_epoch - 1])
     one.train_step(one.place(digits.training.images[:64], digits.training.labels[:64]))
 
 
@@ -295,7 +295,7 @@ def test_published_efficientnet_answers_as_keras_has_it(
     expected = ops.convert_to_numpy(published(images, training=False))
     error = np.abs(ops.convert_to_numpy(one.predict(placed)) - expected).max()
     assert error < 1e-3 * np.abs(expected).max()
-    one.pixels = Normalisation(IMAGENET)
+    one.normalisation = Normalisation(IMAGENET)
     other = ops.convert_to_numpy(one.predict(one.place(images, np.zeros(4, np.int64))))
     assert np.abs(other - expected).max() > 1e-2 * np.abs(expected).max(), "other pixels must be seen"
 
