@@ -151,7 +151,7 @@ def _worst(which: str) -> Callable[[Row], str]:
 
 def _waiting(row: Row) -> str:
     """Return the share of the training's time that went by before a batch was in hand."""
-    epochs = [epoch for kind in (Accuracy, MultiLabelAccuracy) for one in row.figures(kind) for epoch in one.epochs]
+    epochs = [e for one in (*row.figures(Accuracy), *row.figures(MultiLabelAccuracy)) for e in one.epochs]
     timed = [(e.wait_seconds, e.training_seconds) for e in epochs if e.wait_seconds is not None and e.training_seconds]
     return percent(sum(wait for wait, _ in timed) / sum(whole for _, whole in timed) if timed else None)
 
@@ -341,9 +341,7 @@ _ENERGY_NOTE = (
     "J an image: of the GPU's board, or the CPU's package, while blocks were timed; sensors differ by ±10 %, so smaller "
     "differences say nothing. Above idle: less what the device took just before."
 )
-_WAITING_NOTE = (
-    "Waiting for data: the share of the epochs' training time that went by before a batch was in hand."
-)
+_WAITING_NOTE = "Waiting for data: the share of the epochs' training time that went by before a batch was in hand."
 _TOP1_NOTE = (
     "Top-1 of one seed: in brackets Wilson's 95 % interval for a test split of this size, which says nothing of other seeds; "
     "of several: their mean, and in brackets each. The epoch was chosen on validation."

@@ -10,7 +10,17 @@ from bench.measure import PROBE
 from bench.plan.cards import model_card, model_names
 from bench.plan.cell import PRECISIONS, Cell
 from bench.records.rates import Reference, reference
-from bench.records.record import Accuracy, BatchSize, Build, Ceilings, Export, Inference, MultiLabelAccuracy, Record, Training
+from bench.records.record import (
+    Accuracy,
+    BatchSize,
+    Build,
+    Ceilings,
+    Export,
+    Inference,
+    MultiLabelAccuracy,
+    Record,
+    Training,
+)
 from bench.report import columns
 from bench.report.ceilings import ceilings_table
 from bench.report.columns import Columns, Row
@@ -72,7 +82,9 @@ def _multilabel(records: Sequence[Record], held: Reference) -> list[Table]:
     return [
         _table(
             f"Several labels an image: {weights} weights, on {device}",
-            sorted(groups[weights, device], key=lambda row: (row.cell.dataset, *map(str, _order(row)), row.cell.recipe)),
+            sorted(
+                groups[weights, device], key=lambda row: (row.cell.dataset, *map(str, _order(row)), row.cell.recipe)
+            ),
             columns.MULTILABEL,
             len(columns.MODEL) + 2,
             columns.MULTILABEL_NOTES,

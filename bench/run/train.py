@@ -92,7 +92,9 @@ def _checked(asked: Asked, progress: TrainingProgress) -> Dataset:
         check_labels(dataset)
     found = overlaps(dataset)
     if found:
-        progress.tell(f"warning: {describe_overlaps(found)}: the test split says too much; bench inspect names them all")
+        progress.tell(
+            f"warning: {describe_overlaps(found)}: the test split says too much; bench inspect names them all"
+        )
     return dataset
 
 

@@ -172,7 +172,9 @@ def test_losses_for_several_labels_are_the_librarys(digits: Dataset):
     weights = tuple(float(n) for n in range(1, 11))
     for loss, expected in {
         "bce": lambda x, y: nn.functional.binary_cross_entropy_with_logits(x, y),
-        "weighted-bce": lambda x, y: nn.functional.binary_cross_entropy_with_logits(x, y, pos_weight=torch.tensor(weights)),
+        "weighted-bce": lambda x, y: nn.functional.binary_cross_entropy_with_logits(
+            x, y, pos_weight=torch.tensor(weights)
+        ),
         "focal": lambda x, y: sigmoid_focal_loss(x, y, reduction="mean"),
     }.items():
         one = trial(changed(loss=loss), weights=weights)
@@ -272,6 +274,11 @@ def test_gradients_name_the_layer_that_none_reaches_and_change_nothing(digits: D
     assert found["first.weight"] > 0
     one.module.norm.register_forward_hook(lambda *parts: parts[-1].detach())
     cut = one.gradients(batch(one, digits.training, 0, 32))
-    assert {name for name, norm in cut.items() if norm == 0} == {"first.weight", "first.bias", "norm.weight", "norm.bias"}
+    assert {name for name, norm in cut.items() if norm == 0} == {
+        "first.weight",
+        "first.bias",
+        "norm.weight",
+        "norm.bias",
+    }
     assert all(torch.equal(weight, before[name]) for name, weight in one.module.state_dict().items())
     assert all(weight.grad is None for weight in one.module.parameters())

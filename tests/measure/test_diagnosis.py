@@ -10,7 +10,9 @@ from bench.plan.recipe import recipe
 
 
 def test_a_loss_for_several_labels_is_refused_where_images_have_one_and_the_other_way_round():
-    with pytest.raises(JobError, match="the recipe's loss, bce, is for several labels an image, and the data set has one"):
+    with pytest.raises(
+        JobError, match="the recipe's loss, bce, is for several labels an image, and the data set has one"
+    ):
         check_task(recipe("multilabel"), read_dataset("digits", 8))
     with pytest.raises(JobError, match="take the recipe multilabel"):
         check_task(recipe("baseline"), read_dataset("digits-multilabel", 24))

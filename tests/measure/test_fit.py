@@ -129,7 +129,9 @@ def test_a_training_that_had_ended_is_not_gone_on_with():
 
 
 def test_a_loss_that_is_not_finite_says_since_when_and_where_the_gradients_end():
-    with pytest.raises(Diverged, match=r"nan from batch 3 of epoch 2 on; gradients are not finite in 1 of 2 weights \(first"):
+    with pytest.raises(
+        Diverged, match=r"nan from batch 3 of epoch 2 on; gradients are not finite in 1 of 2 weights \(first"
+    ):
         run(Scripted([0.5] * 5, losses=lambda step: 1.0 if step < 53 else float("nan")))
 
 

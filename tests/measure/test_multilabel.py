@@ -67,7 +67,9 @@ def test_scores_are_scikit_learns_by_hand_on_a_small_example():
 
 def test_binary_cross_entropy_is_the_formula_and_does_not_overflow():
     logits, labels = drawn(1)
-    assert binary_cross_entropy(logits, labels) == pytest.approx(metrics.log_loss(labels.ravel(), probabilities(logits).ravel()))
+    assert binary_cross_entropy(logits, labels) == pytest.approx(
+        metrics.log_loss(labels.ravel(), probabilities(logits).ravel())
+    )
     assert binary_cross_entropy(np.array([[1e4, -1e4]], np.float32), np.array([[1, 0]])) == 0
     assert probabilities(np.array([[-1e4, 1e4]], np.float32)).tolist() == [[0.0, 1.0]]
 

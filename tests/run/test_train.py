@@ -1,0 +1,218 @@
+"""`bench train` and `bench predict` as a person uses them, in processes of their own."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import CHECKOUT
+from PIL import Image
+
+import bench
+from bench.data.read import read_dataset
+from bench.errors import UsageError
+from bench.records.record import Accuracy, MultiLabelAccuracy
+from bench.records.trained import Metrics, Trained, read_json
+
+Bench = Callable[..., subprocess.CompletedProcess[str]]
+# A network that timm ships for tests; with a matrix of one's own or here, any timm model can be named.
+SMALL = ("timm/test_resnet", "--framework", "timm", "--image-size", "32", "--device", "cpu")
+FAKE = ("fake/well", "--framework", "fake", "--image-size", "16")
+
+
+def pictures(folder: Path, per_class: int = 12, classes: tuple[int, ...] = (0, 1)) -> Path:
+    """Write real digits as a folder of images, one sub-folder a class."""
+    split = read_dataset("digits", 32).training
+    for digit in classes:
+        place = folder / f"digit-{digit}"
+        place.mkdir(parents=True)
+        for number in np.flatnonzero(split.labels == digit)[:per_class]:
+            Image.fromarray(split.batch(np.array([number]))[0]).save(place / f"{number}.png")
+    return folder
+
+
+def test_a_training_leaves_everything_it_takes_to_use_the_model(run_bench: Bench, tmp_path: Path):
+    said = run_bench("train", *SMALL, "--out", "out", "--epochs", "3", "--export", "onnx")
+    assert said.returncode == 0, said.stderr
+    lines = said.stdout.splitlines()
+    assert lines[0].startswith("epoch 1 of 3 (all): training loss ")
+    assert "left at most" in lines[0]
+    assert lines[-1].startswith("top-1 ")
+    out = tmp_path / "out"
+    left = {file.name for file in out.iterdir()}
+    assert left == {
+        *("model.json", "model.safetensors", "model.onnx", "metrics.json", "curve.csv", "curve.png", "confusion.png")
+    }
+    rows = list(csv.DictReader((out / "curve.csv").open()))
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+    metrics = read_json(out / "metrics.json", Metrics)
+    assert isinstance(metrics.figures, Accuracy)
+    assert metrics.confusion is not None
+    right = sum(row[number] for number, row in enumerate(metrics.confusion))
+    assert right / 540 == pytest.approx(metrics.figures.test_top1)
+    assert sum(map(sum, metrics.confusion)) == metrics.figures.test_images == 540
+    assert metrics.environment.packages["timm"]
+    assert {Image.open(out / name).format for name in ("curve.png", "confusion.png")} == {"PNG"}
+    again = run_bench("train", *SMALL, "--out", "out", "--epochs", "3", "--resume")
+    assert "this training has ended already" in again.stdout
+    assert again.stdout.splitlines()[-1] == lines[-1]
+
+
+def test_a_training_killed_goes_on_to_the_same_weights_bit_for_bit(run_bench: Bench, tmp_path: Path):
+    recipe = tmp_path / "own.toml"
+    recipe.write_text(
+        'description = "of everything a little"\nepochs = 4\nhead_epochs = 1\nhead_learning_rate = 0.01\noptimizer = "adamw"\n'
+        'learning_rate = 0.003\nschedule = "cosine"\nwarmup_epochs = 1\naverage_decay = 0.9\naccumulation_steps = 3\n'
+        'crop_padding = 0.1\npolicy = "trivialaugment"\nmixup_alpha = 0.2\n'
+    )
+    asked = ("train", *SMALL, "--recipe", "own.toml")
+    whole = run_bench(*asked, "--out", "whole")
+    assert whole.returncode == 0, whole.stderr
+    killed = subprocess.Popen(
+        [sys.executable, "-m", "bench", *asked, "--out", "killed"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(CHECKOUT)},
+        stdout=subprocess.DEVNULL,
+    )
+    while not list((tmp_path / "killed").glob("state-[2-9]")):
+        assert killed.poll() is None, "it ended before it could be killed"
+        time.sleep(0.02)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    resumed = run_bench(*asked, "--out", "killed", "--resume")
+    assert resumed.returncode == 0, resumed.stderr
+    assert resumed.stdout.startswith("going on after epoch ")
+    weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "killed")]
+    assert weights[0] == weights[1]
+    figures = [read_json(tmp_path / name / "metrics.json", Metrics).figures for name in ("whole", "killed")]
+    losses = [[(epoch.training_loss, epoch.validation_score) for epoch in one.epochs] for one in figures]
+    assert losses[0] == losses[1]
+    assert read_json(tmp_path / "whole" / "metrics.json", Metrics).in_force["resumes"] == "bit for bit"
+
+
+def test_a_trained_model_says_what_is_in_pictures(run_bench: Bench, tmp_path: Path):
+    assert run_bench("train", *FAKE, "--out", "out").returncode == 0
+    folder = pictures(tmp_path / "pictures", per_class=10, classes=(0, 4, 6))
+    said = run_bench("predict", "out", "pictures", "--json")
+    answers = [json.loads(line) for line in said.stdout.splitlines()]
+    assert len(answers) == 30
+    right = [answer["labels"][0][0] == Path(answer["file"]).parent.name.removeprefix("digit-") for answer in answers]
+    assert np.mean(right) > 0.8
+    assert all(answer["labels"][0][1] >= answer["labels"][1][1] for answer in answers)
+    first = next(folder.rglob("*.png"))
+    assert run_bench("predict", "out", str(first)).stdout.startswith(f"{first}: ")
+    trained = read_json(tmp_path / "out" / "model.json", Trained)
+    assert trained.classes == tuple("0123456789")
+
+
+def test_several_labels_get_thresholds_that_predict_uses(run_bench: Bench, tmp_path: Path):
+    said = run_bench(
+        "train", *FAKE, "--dataset", "digits-multilabel", "--recipe", "multilabel", "--out", "out", "--epochs", "2"
+    )
+    assert said.returncode == 0, said.stderr
+    assert said.stdout.splitlines()[-1].startswith("macro F1 ")
+    assert (tmp_path / "out" / "class_f1.png").exists()
+    metrics = read_json(tmp_path / "out" / "metrics.json", Metrics)
+    assert isinstance(metrics.figures, MultiLabelAccuracy)
+    assert metrics.figures.validation_at_chosen.macro_f1 >= metrics.figures.validation_at_half.macro_f1
+    trained = read_json(tmp_path / "out" / "model.json", Trained)
+    assert trained.thresholds == metrics.figures.thresholds
+    Image.fromarray(read_dataset("digits-multilabel", 64).test.batch(np.array([0]))[0]).save(tmp_path / "canvas.png")
+    answer = json.loads(run_bench("predict", "out", "canvas.png", "--json").stdout)
+    shares = dict(zip(trained.classes, trained.thresholds, strict=True))
+    assert all(share >= shares[label] for label, share in answer["labels"])
+
+
+def test_a_picture_that_cannot_be_decoded_is_fatal_or_left_out_by_name(run_bench: Bench, tmp_path: Path):
+    pictures(tmp_path / "pictures", per_class=60)
+    broken = tmp_path / "pictures" / "digit-0" / "broken.png"
+    broken.write_bytes(next(broken.parent.glob("*.png")).read_bytes()[:60])
+    asked = ("train", *FAKE, "--dataset", "folder:pictures", "--batch-size", "8", "--epochs", "1")
+    fatal = run_bench(*asked, "--out", "fatal")
+    assert fatal.returncode == 1
+    assert "broken.png: cannot be decoded" in fatal.stderr
+    assert "Traceback" not in fatal.stderr
+    left_out = run_bench(*asked, "--out", "left", "--skip-unreadable")
+    assert left_out.returncode == 0, left_out.stderr
+    assert "left out: " in left_out.stdout
+    assert "broken.png" in left_out.stdout
+
+
+def test_a_picture_in_training_and_test_is_told(run_bench: Bench, tmp_path: Path):
+    for part in ("train", "val", "test"):
+        pictures(tmp_path / "pictures" / part, per_class=10)
+    said = run_bench(
+        "train", *FAKE, "--dataset", "folder:pictures", "--batch-size", "4", "--epochs", "1", "--out", "out"
+    )
+    assert said.returncode == 0, said.stderr
+    assert "warning: images in two splits: 60 with the same bytes" in said.stdout
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        (("resnet51",), "did you mean 'resnet50'"),
+        (("resnet18", "--recipe", "baselin"), "did you mean 'baseline'"),
+        (("resnet18", "--dataset", "digit"), "did you mean 'digits'"),
+        (("resnet18", "--precision", "fp31"), "did you mean 'fp32'"),
+        (("resnet18", "--execution", "xla"), "torchvision has no execution xla"),
+        (("resnet18", "--export", "onx"), "did you mean 'onnx'"),
+        (("swin_t", "--framework", "keras-jax"), "names no model in keras-jax"),
+        ((*FAKE, "--recipe", "multilabel"), "is for several labels an image, and the data set has one"),
+        ((*FAKE, "--dataset", "digits-multilabel"), "take the recipe multilabel"),
+        ((*FAKE, "--dataset", "cifar10"), "bench download cifar10"),
+        (
+            ("fake/nan", "--framework", "fake", "--image-size", "8"),
+            "the training loss is nan from batch 1 of epoch 1 on",
+        ),
+    ],
+)
+def test_a_mistake_is_one_message_and_no_traceback(run_bench: Bench, asked: tuple[str, ...], message: str):
+    said = run_bench("train", *asked, "--out", "out", BENCH_DATA="nowhere")
+    assert said.returncode in (1, 2)
+    assert message in said.stderr
+    assert "Traceback" not in said.stderr
+
+
+def test_a_folder_that_holds_another_training_is_left_alone(run_bench: Bench):
+    assert run_bench("train", *FAKE, "--out", "out", "--epochs", "1").returncode == 0
+    again = run_bench("train", *FAKE, "--out", "out", "--epochs", "1")
+    assert again.returncode == 2
+    assert "holds a training already; go on with --resume" in again.stderr
+    other = run_bench("train", *FAKE, "--out", "out", "--epochs", "1", "--seed", "1", "--resume")
+    assert other.returncode == 2
+    assert "holds a training with another seed" in other.stderr
+
+
+def test_a_recipe_of_ones_own_with_an_unknown_key_is_refused_by_name(run_bench: Bench, tmp_path: Path):
+    (tmp_path / "own.toml").write_text(
+        'description = ""\nepochs = 1\noptimizer = "sgd"\nlearning_rate = 0.1\nmixup = 0.2\n'
+    )
+    said = run_bench("train", *FAKE, "--recipe", "own.toml")
+    assert said.returncode == 2
+    assert "own.toml" in said.stderr
+    assert "unknown field `mixup`; did you mean `mixup_alpha`?" in said.stderr
+
+
+def test_predict_says_what_it_was_not_given(run_bench: Bench, tmp_path: Path):
+    assert "is that the folder of a bench train?" in run_bench("predict", "nowhere", "a.png").stderr
+    assert run_bench("train", *FAKE, "--out", "out", "--epochs", "1").returncode == 0
+    assert "a.png: no such file" in run_bench("predict", "out", "a.png").stderr
+
+
+def test_it_trains_from_python_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    metrics = bench.train("fake/well", framework="fake", image_size=16, epochs=1, out=tmp_path / "out")
+    assert isinstance(metrics.figures, Accuracy)
+    with pytest.raises(UsageError, match="unknown framework"):
+        bench.train("resnet18", framework="torchvison", out=tmp_path / "other")
+    monkeypatch.setitem(sys.modules, "keras", None)
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    with pytest.raises(UsageError, match="Keras runs in this process on jax already"):
+        bench.train("resnet50", framework="keras-tensorflow", out=tmp_path / "other")
