@@ -88,11 +88,12 @@ def test_broken_files_are_counted_and_named_up_to_twenty(folder: Path):
 
 def test_labels_and_duplicates_are_faults(folder: Path):
     shutil.copy(folder / "train" / "cat" / "1.png", folder / "test" / "cat" / "again.png")
+    Image.open(folder / "val" / "dog" / "2.png").save(folder / "test" / "dog" / "again.bmp")
     dataset = read_dataset(f"folder:{folder}", 8)
     dataset.validation.labels = dataset.validation.labels + 1
     labels, duplicates = inspect(dataset).faults
     assert "validation: the label of" in labels
-    assert "images in two splits: 1 with the same bytes" in duplicates
+    assert "images in two splits: 1 with the same bytes and 1 with the same pixels; the first: " in duplicates
 
 
 def test_a_file_that_is_not_there_is_named_and_its_split_has_no_hash(folder: Path):

@@ -64,7 +64,7 @@ def test_images_in_memory_are_compared_by_their_pixels(kind: type):
         chosen = images[list(numbers)]
         return ArraySplit(lambda: chosen, labels) if kind is ArraySplit else PixelSplit(chosen, labels, 4)
 
-    dataset = Dataset(classes=("a", "b"), training=split(0, 1, 2), validation=split(3, 1), test=split(4, 2, 2))
+    dataset = Dataset(classes=("a", "b"), training=split(0, 1, 2, 1), validation=split(3, 1), test=split(4, 2, 2))
     found = [(one.splits, one.images) for one in overlaps(dataset)]
     assert found == [
         (("training", "validation"), ("image 1", "image 1")),
