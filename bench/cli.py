@@ -300,10 +300,10 @@ def lint(
 @app.command("list")
 def list_(
     kind: Annotated[
-        str, typer.Argument(metavar="KIND", help="models, datasets, frameworks, precisions, matrices or protocols")
+        str, typer.Argument(metavar="KIND", help="models, datasets, frameworks, precisions, recipes, matrices …")
     ],
 ) -> None:
-    """List what can be named: models, datasets, frameworks, precisions, matrices, protocols."""
+    """List what can be named: models, datasets, frameworks, precisions, recipes, matrices, protocols."""
     from bench.report.listing import LISTINGS
     from bench.report.table import show
 

@@ -151,7 +151,8 @@ def _worst(which: str) -> Callable[[Row], str]:
 
 def _waiting(row: Row) -> str:
     """Return the share of the training's time that went by before a batch was in hand."""
-    epochs = [e for one in (*row.figures(Accuracy), *row.figures(MultiLabelAccuracy)) for e in one.epochs]
+    accuracies: list[Accuracy | MultiLabelAccuracy] = [*row.figures(Accuracy), *row.figures(MultiLabelAccuracy)]
+    epochs = [epoch for one in accuracies for epoch in one.epochs]
     timed = [(e.wait_seconds, e.training_seconds) for e in epochs if e.wait_seconds is not None and e.training_seconds]
     return percent(sum(wait for wait, _ in timed) / sum(whole for _, whole in timed) if timed else None)
 

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from bench.errors import UsageError
-from bench.records.record import SCHEMA, Record
+from bench.records.record import SCHEMA, Accuracy, Record
 from bench.records.store import Writer, latest, read, read_file
 
 FIXTURE = Path(__file__).parent / "schema-1.jsonl"
@@ -16,6 +16,16 @@ FIXTURE = Path(__file__).parent / "schema-1.jsonl"
 @pytest.fixture
 def record() -> Record:
     return read_file(FIXTURE)[0]
+
+
+def test_the_second_schema_is_still_read_and_its_top1_is_a_score():
+    records = read_file(FIXTURE.with_name("schema-2.jsonl"))
+    assert {record.schema for record in records} == {SCHEMA}
+    (accuracy,) = [record.figures for record in records if isinstance(record.figures, Accuracy)]
+    assert [epoch.validation_score for epoch in accuracy.epochs][-1] > 0.9
+    assert {(epoch.trained, epoch.training_seconds, epoch.wait_seconds) for epoch in accuracy.epochs} == {
+        ("all", None, None)
+    }
 
 
 def test_the_first_schema_is_still_read():
