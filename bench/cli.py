@@ -330,6 +330,9 @@ def download(
 def inspect(
     dataset: Annotated[str, typer.Argument(metavar="DATASET", help="a data set, folder:PATH or csv:PATH")],
     image_size: Annotated[int, typer.Option(min=1, help="pixels; the hashes of drawn images depend on it")] = 64,
+    samples: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="write a dozen images of the test split there, as PNG files")
+    ] = None,
 ) -> None:
     """Look at every label and image of a data set; exit 1 where something is wrong."""
     from bench.data.inspect import inspect as look
@@ -339,10 +342,15 @@ def inspect(
     from bench.report.table import show
 
     check_dataset(dataset)
-    found = look(read_dataset(dataset, image_size))
+    data = read_dataset(dataset, image_size)
+    found = look(data)
     for table in tables(dataset, found):
         show(table)
     print("\n".join(lines(found)))
+    if samples is not None:
+        from bench.data.samples import write_samples
+
+        print(f"{len(write_samples(data, samples, 12))} images in {samples}")
     sys.exit(1 if found.faults else 0)
 
 
