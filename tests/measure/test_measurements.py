@@ -14,6 +14,7 @@ from bench.frameworks.trial import Epoch, Request
 from bench.measure.accuracy import measure
 from bench.measure.context import Context
 from bench.measure.memory import peak_resident_bytes, reset_resident_peak
+from bench.measure.nvml import DeviceMemory
 from bench.measure.turns import Turns
 from bench.plan.cell import Job
 from bench.records.record import Accuracy, Build, Inference, Memory, Outcome, Training
@@ -98,6 +99,32 @@ def test_a_model_in_memory_that_was_freed_but_not_given_back_counts_as_any_other
     before = reset_resident_peak()
     arrays.extend(np.ones(2**16, np.uint8) for _ in range(2**12))
     assert peak_resident_bytes() - before > 2**27
+
+
+@pytest.mark.parametrize(
+    ("processes", "used", "grown"),
+    [
+        ((0, 1, 1), (5, 7, 9), (2, 4)),
+        ((None, None, None), (5, 7, 9), (2, 4)),
+        ((1, 2, 2), (5, 7, 9), (None, None)),
+        ((0, 1, 2), (5, 7, 9), (2, None)),
+        ((0, 0, 0), (5, 3, 9), (None, 4)),
+    ],
+    ids=["alone", "nobody is listed", "somebody was there", "somebody came", "somebody unseen left"],
+)
+def test_a_devices_growth_is_told_only_of_one_that_nobody_else_uses(
+    make_job: MakeJob,
+    execute_here: Execute,
+    monkeypatch: pytest.MonkeyPatch,
+    processes: tuple[int | None, ...],
+    used: tuple[int, ...],
+    grown: tuple[int | None, int | None],
+):
+    said = iter(map(DeviceMemory, used, processes))
+    monkeypatch.setattr("bench.measure.memory.device_memory", lambda device: next(said))
+    figures = execute_here(make_job("memory")).figures
+    assert isinstance(figures, Memory)
+    assert (figures.inference.device_bytes, figures.training.device_bytes) == grown
 
 
 def test_build_counts_parameters_and_operations(make_job: MakeJob, execute_here: Execute):
