@@ -32,10 +32,33 @@ def test_training_times_steps_that_train(make_job: MakeJob, execute_here: Execut
     figures = outcome.figures
     assert isinstance(figures, Training)
     assert figures.last_loss < figures.first_loss
-    assert 0 < figures.loader.wait_seconds < figures.loader.total_seconds
+    loader = figures.loader
+    assert 0 < loader.wait_seconds < loader.total_seconds
+    assert len(loader.blocks) == 3
+    assert all(len(block.step_seconds) == len(block.wait_seconds) == block.steps for block in loader.blocks)
+    waits = [pair for block in loader.blocks for pair in zip(block.wait_seconds, block.step_seconds, strict=True)]
+    assert all(0 < wait < whole for wait, whole in waits)
+    assert loader.steps == len(waits)
+    assert loader.total_seconds == pytest.approx(sum(whole for _, whole in waits))
+    assert 0 < (loader.first_wait_seconds or 0) < (loader.first_step_seconds or 0)
     assert figures.first_step_seconds > 0
     assert figures.compile_seconds is None
     assert len(figures.resident.block_seconds) == 3
+
+
+def test_a_loader_of_very_many_steps_keeps_sums_of_neighbours(make_job: MakeJob, execute_here: Execute):
+    figures = execute_here(make_job("training", training_block_seconds=0.3)).figures
+    assert isinstance(figures, Training)
+    assert figures.loader.steps > 150
+    for block in figures.loader.blocks:
+        assert 25 <= len(block.step_seconds) == len(block.wait_seconds) <= 50
+
+
+def test_a_loader_that_keeps_up_takes_as_many_steps_as_resident_batches(make_job: MakeJob, execute_here: Execute):
+    """Steps that a device only queues would else be far more than it does in a block's time."""
+    figures = execute_here(make_job("training", architecture="fake/slow", training_block_seconds=0.1)).figures
+    assert isinstance(figures, Training)
+    assert {block.steps for block in figures.loader.blocks} == {figures.resident.steps_per_block}
 
 
 def test_a_step_that_trains_nothing_is_no_step(
@@ -65,6 +88,8 @@ def test_inference_has_rates_and_single_requests(make_job: MakeJob, execute_here
     assert isinstance(figures, Inference)
     assert len(figures.latency_seconds) == 20
     assert len(figures.latency_warmup_seconds) == 10
+    assert sum(figures.latency_group_sizes) == 20
+    assert len(figures.latency_begun_seconds) == len(figures.latency_group_sizes)
     assert figures.resident.images_per_second(16) > 0
 
 
