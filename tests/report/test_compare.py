@@ -12,7 +12,7 @@ import pytest
 from bench.errors import UsageError
 from bench.measure.telemetry import Telemetry
 from bench.measure.timing import Blocks
-from bench.records.record import LoaderTiming, Record, Training
+from bench.records.record import LoaderBlock, LoaderTiming, Record, Training
 from bench.records.store import read_file
 from bench.report.compare import compare, part, sides, slower, table
 from bench.report.lint import lint
@@ -29,7 +29,8 @@ def run(*seconds: float, **changes: object) -> list[Record]:
     records = []
     for process, took in enumerate(seconds):
         blocks = Blocks(warmup_step_seconds=(took,), steps_per_block=1, block_seconds=(took, took))
-        loader = LoaderTiming(steps=1, total_seconds=took, wait_seconds=0.0)
+        block = LoaderBlock(begun_seconds=None, steps=1, step_seconds=(took,), wait_seconds=(0.0,))
+        loader = LoaderTiming(first_step_seconds=None, first_wait_seconds=None, blocks=(block, block))
         figures = msgspec.structs.replace(first.figures, resident=blocks, loader=loader)
         cell = msgspec.structs.replace(first.cell, **changes)
         records.append(msgspec.structs.replace(first, cell=cell, process=process, figures=figures))
@@ -91,7 +92,7 @@ def turns(ratio_b: float = 1.0, ratio_control: float = 1.0, mhz: tuple[float, fl
     for process in range(10):
         phase = 1 + 0.3 * math.sin(process)  # What the machine does to all alike.
         for side, ratio in (("a", 1.0), ("b", ratio_b), ("a-again", ratio_control)):
-            took = phase / ratio * (1 + 0.001 * ((7 * process + len(side)) % 5))
+            took = phase / ratio * (1 + 0.001 * ((7 * process + ord(side[-1])) % 5))
             (record,) = run(took, took, took)[:1]
             if mhz is not None:
                 record = clocked(record, mhz[side == "b"])

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 from bench.records.record import Record
@@ -82,10 +83,18 @@ def test_a_change_that_slows_is_found_against_the_commit_before_it(checkout: Pat
 
 
 def test_a_virtual_environment_runs_this_code_on_its_own_packages(checkout: Path, tmp_path: Path):
+    """Its jobs themselves say which Pillow they find: the environment in a record is asked for apart from them."""
     python = tmp_path / "other" / "bin" / "python"
     python.parent.mkdir(parents=True)
-    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    packages = tmp_path / "other" / "packages"
+    (packages / "pillow-0.0.1.dist-info").mkdir(parents=True)
+    (packages / "pillow-0.0.1.dist-info" / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: pillow\nVersion: 0.0.1\n"
+    )
+    python.write_text(f'#!/bin/sh\nPYTHONPATH={packages} exec {sys.executable} "$@"\n')
     python.chmod(0o755)
+    found = '__import__("importlib.metadata").metadata.version("pillow")'
+    edit(checkout, '"weights": "zero"}', f'"weights": "zero", "pillow": {found}}}')
     done = run(checkout, "run", "--matrix", matrix(checkout, 2), "--against", str(tmp_path / "other"), "--results", "r")
     assert done.returncode == 0, done.stderr
     assert {(record.side, record.status) for record in results(checkout)} == {
@@ -94,6 +103,10 @@ def test_a_virtual_environment_runs_this_code_on_its_own_packages(checkout: Path
         ("a-again", "ok"),
     }
     assert len({record.environment.code for record in results(checkout)}) == 1
+    ours = version("pillow")
+    expected = {("a", "0.0.1"), ("a-again", "0.0.1"), ("b", ours)}
+    assert {(record.side, record.in_force["pillow"]) for record in results(checkout)} == expected
+    assert {(record.side, record.environment.packages["pillow"]) for record in results(checkout)} == expected
 
 
 def test_stored_results_are_compared_with_after_the_run(run_bench: RunBench, fake_matrix: Path, tmp_path: Path):
