@@ -4,9 +4,9 @@ import contextlib
 import re
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Literal, NoReturn
 
 import typer
 
@@ -81,6 +81,9 @@ def run(
             help="compare, in turns: with this code at a git ref, with a virtual environment; or with stored results",
         ),
     ] = None,
+    allow_different: Annotated[
+        bool, typer.Option("--allow-different", help="compare with a FILE although protocol or software differ")
+    ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …")] = "auto",
     results: Annotated[Path, typer.Option(help="the folder that takes the results file")] = Path("results"),
     resume: Annotated[bool, typer.Option("--resume", help="go on with the newest run of this matrix")] = False,
@@ -95,15 +98,13 @@ def run(
         str | None,
         typer.Option(
             help="fork: from a server that has imported; spawn: a fresh interpreter",
-            show_default="fork; spawn with --against",
+            show_default="fork; with --against spawn, or the FILE's",
         ),
     ] = None,
 ) -> None:
     """Measure a matrix, write its results, print its tables."""
     from bench.run.command import Options, dry, measure
 
-    if isolation not in (None, "fork", "spawn"):
-        raise unknown("isolation", str(isolation), ("fork", "spawn"))
     axes = {
         "architectures": architectures,
         "frameworks": frameworks,
@@ -120,22 +121,19 @@ def run(
         matrix=matrix,
         protocol=protocol,
         against=against,
+        allow_different=allow_different,
         axes={axis: text for axis, text in axes.items() if text is not None},
         device=device,
         results=results,
         resume=resume,
         time_budget_seconds=None if time_budget is None else _seconds(time_budget),
         seed=seed,
-        isolation="spawn" if isolation == "spawn" or (isolation is None and against is not None) else "fork",
+        isolation=_isolation(isolation),
     )
     if dry_run:
         dry(options)
         return
-    with _signals_interrupt():
-        try:
-            sys.exit(measure(options))
-        except KeyboardInterrupt:
-            sys.exit(INTERRUPTED)
+    _exit_with(lambda: measure(options))
 
 
 @app.command()
@@ -252,28 +250,33 @@ def compare(
         bool, typer.Option("--allow-different", help="compare although protocol or software differ")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
-    fail_on: Annotated[str | None, typer.Option(metavar="slower", help="exit 1 when a row is SLOWER")] = None,
+    fail_on: Annotated[
+        str | None, typer.Option(metavar="slower", help="exit 1 when a row is SLOWER, or no verdict stands")
+    ] = None,
 ) -> None:
     """Say row by row whether B is faster than A, slower, the same, or that the evidence does not tell."""
     from bench.records.store import latest, read
     from bench.report import compare as comparing
+    from bench.report import comparison
     from bench.report.table import show
 
     if fail_on not in (None, "slower"):
         raise unknown("--fail-on", str(fail_on), ("slower",))
     if b is None:
-        found = comparing.compare(*comparing.sides(a, latest(read(Path(a)))), margin)
+        first, second = comparing.sides(a, latest(read(Path(a))))
     else:
         first, second = (comparing.part(text, latest(read(Path(text.partition(":")[0])))) for text in (a, b))
-        found = comparing.compare(first, second, margin=margin)
+    found = comparing.compare(first, second, margin)
     if found.differences and not allow_different:
         listed = "\n  ".join(found.differences)
         raise UsageError(f"A and B are unlike; --allow-different compares them all the same:\n  {listed}")
     if as_json:
-        print(comparing.as_json(found))
+        print(comparison.as_json(found))
     else:
-        show(comparing.table(found))
-    sys.exit(1 if fail_on and comparing.slower(found) else 0)
+        show(comparison.table(found))
+    if not found.stands:
+        print("bench: the control differs from itself, so no verdict of this run stands", file=sys.stderr)
+    sys.exit(1 if fail_on and (comparing.slower(found) or not found.stands) else 0)
 
 
 @app.command()
@@ -368,56 +371,19 @@ def doctor(
     from bench.report.doctor import findings
     from bench.report.table import show
 
-    if parity:
-        sys.exit(_parity())
-    if ceilings:
-        sys.exit(_ceilings(device))
+    if parity or ceilings:
+        from bench.run import doctor as examining
+
+        _exit_with(examining.parity if parity else lambda: examining.ceilings(device))
     for table in findings():
         show(table)
 
 
-def _parity() -> int:
-    """Print the frameworks' networks side by side; return 1 where one could not be built or differs undeclared."""
-    from bench.plan.cards import model_names
-    from bench.report.parity import tables
-    from bench.report.table import show
-    from bench.run.launcher import Launcher
-    from bench.run.parity import build_all, differences
-
-    def begin(architecture: str, framework: str) -> None:
-        print(f"{architecture} in {framework}", file=sys.stderr, flush=True)
-
-    with _signals_interrupt():
-        try:
-            with Launcher("fork") as launcher:
-                built = build_all(model_names(), launcher, begin)
-        except KeyboardInterrupt:
-            return INTERRUPTED
-    found = list(differences(built))
-    for table in tables(built, found):
-        show(table)
-    as_declared = not any(one.wrong for one in found)
-    return 0 if built and as_declared and all(one.traits for one in built) else 1
-
-
-def _ceilings(device: str) -> int:
-    """Print what a device can do at most; return 1 where it could not be measured."""
-    from bench.report.ceilings import table
-    from bench.report.table import show
-    from bench.run.ceilings import measure
-    from bench.run.command import resolve_device
-
-    with _signals_interrupt():
-        try:
-            outcome = measure(resolve_device(device))
-        except KeyboardInterrupt:
-            return INTERRUPTED
-    found = table(outcome)
-    if found is None:
-        print(f"bench: {outcome.status}: {outcome.reason}", file=sys.stderr)
-        return 1
-    show(found)
-    return 0
+def _isolation(text: str | None) -> Literal["fork", "spawn"] | None:
+    match text:
+        case None | "fork" | "spawn":
+            return text
+    raise unknown("isolation", text, ("fork", "spawn"))
 
 
 def _seconds(text: str) -> float:
@@ -426,6 +392,15 @@ def _seconds(text: str) -> float:
     if not found:
         raise UsageError(f"--time-budget {text!r} is no time; write 90s, 10m or 2h")
     return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
+
+
+def _exit_with(work: Callable[[], int]) -> NoReturn:
+    """Exit with what the work returns, or as interrupted."""
+    with _signals_interrupt():
+        try:
+            sys.exit(work())
+        except KeyboardInterrupt:
+            sys.exit(INTERRUPTED)
 
 
 @contextlib.contextmanager
