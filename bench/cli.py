@@ -139,7 +139,9 @@ def run(
 @app.command()
 def train(
     architecture: Annotated[str, typer.Argument(metavar="ARCHITECTURE", help="a card's name, or timm/NAME")],
-    framework: Annotated[str, typer.Option(help="see bench list frameworks")] = "torchvision",
+    framework: Annotated[
+        str | None, typer.Option(help="see bench list frameworks", show_default="the first that has it")
+    ] = None,
     dataset: Annotated[str, typer.Option(metavar="NAME", help="a data set, folder:PATH or csv:PATH")] = "digits",
     recipe: Annotated[
         str, typer.Option(metavar="NAME", help="see bench list recipes, or the path of a TOML file")
@@ -159,7 +161,7 @@ def train(
     skip_unreadable: Annotated[
         bool, typer.Option("--skip-unreadable", help="leave out images that cannot be decoded, and name them")
     ] = False,
-    export: Annotated[str | None, typer.Option(metavar="LIST", help="formats to export to: onnx, litert …")] = None,
+    export: Annotated[str | None, typer.Option(metavar="LIST", help="formats to export to, comma-separated")] = None,
 ) -> None:
     """Train one model by a recipe, and leave it in a folder with its curve, its errors and its figures."""
     from bench.run.training import Options, run, summary

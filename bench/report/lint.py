@@ -142,7 +142,7 @@ def _shares(record: Record) -> Iterator[tuple[str, float, int]]:
         if figures.test_top5 is not None:
             yield "a top-5", figures.test_top5, figures.test_images
         for epoch in figures.epochs:
-            yield "a top-1 on validation", epoch.validation_top1, figures.validation_images
+            yield "a top-1 on validation", epoch.validation_score, figures.validation_images
     elif isinstance(figures, Export):
         yield "an equal top-1", figures.top1_agreement, figures.compared_images
 
