@@ -138,7 +138,7 @@ def run(
 
 @app.command()
 def train(
-    architecture: Annotated[str, typer.Argument(metavar="ARCHITECTURE", help="a card's name, or timm/NAME")],
+    architecture: Annotated[str, typer.Argument(metavar="ARCHITECTURE", help="a card's name, or FRAMEWORK/NAME")],
     framework: Annotated[
         str | None, typer.Option(help="see bench list frameworks", show_default="the first that has it")
     ] = None,
