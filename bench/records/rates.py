@@ -1,6 +1,7 @@
 """What a record says of speed, and what one of its machine's sensors said meanwhile; derived from the raw samples."""
 
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from statistics import fmean, median
 from typing import Literal, NamedTuple
@@ -97,10 +98,15 @@ def rate(record: Record) -> float | None:
 def during_blocks(record: Record, series: str) -> list[float]:
     """Return what one series of the telemetry read while the blocks were timed."""
     timed, telemetry = blocks(record), record.telemetry
-    if timed is None or telemetry is None:
+    if timed is None or telemetry is None or series not in telemetry.series:
         return []
-    windows = [(begun, begun + took) for begun, took in zip(timed.begun_seconds, timed.block_seconds, strict=False)]
-    return [v for moment, v in telemetry.known(series) if any(begun <= moment <= end for begun, end in windows)]
+    elapsed, values = telemetry.elapsed_seconds, telemetry.series[series]
+    found: list[float] = []
+    for begun, took in zip(timed.begun_seconds, timed.block_seconds, strict=False):
+        begins = begun - telemetry.begun_seconds
+        inside = values[bisect_left(elapsed, begins) : bisect_right(elapsed, begins + took)]
+        found += [value for value in inside if value is not None]
+    return found
 
 
 def sm_mhz(record: Record) -> float | None:
