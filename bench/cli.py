@@ -1,6 +1,7 @@
 """The command line: parses, then calls one function a command."""
 
 import contextlib
+import gc
 import re
 import signal
 import sys
@@ -262,6 +263,7 @@ def compare(
     from bench.report import comparison
     from bench.report.table import show
 
+    gc.disable()  # It reads, compares and ends: looking for garbage among millions of samples takes a second.
     if fail_on not in (None, "slower"):
         raise unknown("--fail-on", str(fail_on), ("slower",))
     if b is None:

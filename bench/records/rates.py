@@ -1,7 +1,7 @@
 """What a record says of speed, and what one of its machine's sensors said meanwhile; derived from the raw samples."""
 
 import math
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from statistics import fmean, median
@@ -145,10 +145,18 @@ def _request_windows(figures: Inference | Export) -> list[Window]:
 
 
 def _known_within(record: Record, series: str, windows: list[Window]) -> list[tuple[float, float]]:
-    """Return what is known of a series within windows that follow each other in time."""
-    known = record.telemetry.known(series) if record.telemetry else []
-    last = ((bisect_right(windows, moment, key=lambda window: window[0]), moment, value) for moment, value in known)
-    return [(moment, value) for begun, moment, value in last if begun and moment <= windows[begun - 1][1]]
+    """Return the (time, value) that are known of a series within windows, on the machine's monotonic clock."""
+    telemetry = record.telemetry
+    if telemetry is None or series not in telemetry.series:
+        return []
+    elapsed, values = telemetry.elapsed_seconds, telemetry.series[series]
+    found: list[tuple[float, float]] = []
+    for begun, ended in windows:
+        first = bisect_left(elapsed, begun - telemetry.begun_seconds)
+        last = bisect_right(elapsed, ended - telemetry.begun_seconds)
+        pairs = zip(elapsed[first:last], values[first:last], strict=True)
+        found += [(telemetry.begun_seconds + moment, value) for moment, value in pairs if value is not None]
+    return found
 
 
 def sm_mhz(record: Record) -> float | None:

@@ -13,7 +13,7 @@ from bench.plan.cell import Cell
 from bench.records.flags import flags
 from bench.records.rates import log_ratio, sm_mhz, speeds
 from bench.records.record import Record
-from bench.report.conditions import Key, axes, differences, machines
+from bench.report.conditions import Key, axes, unlike
 
 # Fewer processes, or the same figure copied, give no spread to judge by.
 FEWEST = 2
@@ -135,13 +135,14 @@ def compare(a: Part, b: Part, margin: float | None = None) -> Comparison:
     pairs = _judged(found[0], found[1], margin, in_turns)
     stands = not any(_differs(pair.verdict) for pair in checked)
     held = [[record for record in one.records if record.figures] for one in (a, b)]
+    differences, machines = ((), ()) if in_turns else unlike(held[0], held[1], free)
     return Comparison(
         a=a.name,
         b=b.name,
         in_turns=in_turns,
         margin=margin,
-        differences=() if in_turns else differences(held[0], held[1], free),
-        machines=() if in_turns else machines(held[0], held[1], free),
+        differences=differences,
+        machines=machines,
         pairs=pairs if stands else tuple(msgspec.structs.replace(pair, verdict=None) for pair in pairs),
         control=checked,
         stands=stands,

@@ -45,13 +45,18 @@ def shared(
     a: Sequence[Conditions], b: Sequence[Conditions], free: AbstractSet[str]
 ) -> tuple[list[Conditions], list[Conditions]]:
     """Return of each side what is of rows that both have."""
-    keys = [{_key(one, free) for one in side} for side in (a, b)]
-    both = keys[0] & keys[1]
-    return [one for one in a if _key(one, free) in both], [one for one in b if _key(one, free) in both]
+    rows = [[(_key(one, free), one) for one in side] for side in (a, b)]
+    both = {key for key, _ in rows[0]} & {key for key, _ in rows[1]}
+    return [one for key, one in rows[0] if key in both], [one for key, one in rows[1] if key in both]
 
 
-def differences(a: Sequence[Conditions], b: Sequence[Conditions], free: AbstractSet[str]) -> tuple[str, ...]:
-    """Return, by name and with both values, what differs of the protocol, the software and what was measured."""
+def unlike(
+    a: Sequence[Conditions], b: Sequence[Conditions], free: AbstractSet[str]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return, by name and with both values, what differs of protocol, software and what was measured; and of the machines.
+
+    The latter is told and not refused: two machines may be what is to be compared.
+    """
     sides = shared(a, b, free)
     found = [
         said for what, (axis, read) in _CONDITIONS.items() if axis not in free for said in _unlike(what, read, *sides)
@@ -61,13 +66,8 @@ def differences(a: Sequence[Conditions], b: Sequence[Conditions], free: Abstract
         versions = [held.get(name, "none") for held in packages]
         if versions[0] != versions[1]:
             found.append(f"{name}: {versions[0]} in A, {versions[1]} in B")
-    return tuple(sorted(found))
-
-
-def machines(a: Sequence[Conditions], b: Sequence[Conditions], free: AbstractSet[str]) -> tuple[str, ...]:
-    """Return in what the machines differ. That is told and not refused: two machines may be what is to be compared."""
-    sides = shared(a, b, free)
-    return tuple(said for what, read in _MACHINE.items() for said in _unlike(what, read, *sides))
+    machines = (said for what, read in _MACHINE.items() for said in _unlike(what, read, *sides))
+    return tuple(sorted(found)), tuple(machines)
 
 
 def _key(one: Conditions, free: AbstractSet[str]) -> Key:

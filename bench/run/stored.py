@@ -16,7 +16,7 @@ from bench.records.record import Hashes, Record
 from bench.records.store import latest, read
 from bench.report.compare import compare, part
 from bench.report.comparison import table
-from bench.report.conditions import differences, shared
+from bench.report.conditions import shared, unlike
 from bench.report.table import Table
 from bench.run.launcher import Isolation
 
@@ -50,7 +50,7 @@ class Stored:
         name = self._part.name
         if not shared(self._held, planned, frozenset())[0]:
             raise UsageError(f"--against {name}: it has no row of this matrix; bench run --dry-run lists the cells")
-        found = differences(self._held, planned, frozenset())
+        found, _ = unlike(self._held, planned, frozenset())
         if found and not allow_different:
             listed = "\n  ".join(found)
             raise UsageError(
