@@ -5,13 +5,17 @@ import gc
 import re
 import signal
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn, TextIO
 
 import typer
 
 from bench.errors import JobError, UsageError, unknown
+
+if TYPE_CHECKING:
+    from bench.records.record import Record
 
 app = typer.Typer(
     name="bench",
@@ -29,11 +33,24 @@ Axis = typer.Option(metavar="LIST", help="narrow the matrix: names or globs, com
 
 def main() -> None:
     """Run the command line; a person's mistake is one message and status 2, what cannot be done one and status 1."""
+    warnings.showwarning = _warn
     try:
         app()
     except (UsageError, JobError) as error:
         print(f"bench: {error}", file=sys.stderr)
         sys.exit(2 if isinstance(error, UsageError) else 1)
+
+
+def _warn(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Print a warning as one line, without the place in our code that found it."""
+    print(f"bench: {message}", file=sys.stderr)
 
 
 def _version(asked: bool) -> None:
@@ -55,7 +72,7 @@ def common(
 
 @app.command()
 def run(
-    matrix: Annotated[str, typer.Option(help="smoke, quick, full, or the path of a TOML file")] = "smoke",
+    matrix: Annotated[str, typer.Option(help="see bench list matrices, or the path of a TOML file")] = "smoke",
     architectures: Annotated[str | None, Axis] = None,
     frameworks: Annotated[str | None, Axis] = None,
     precisions: Annotated[str | None, Axis] = None,
@@ -87,7 +104,13 @@ def run(
     ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …")] = "auto",
     results: Annotated[Path, typer.Option(help="the folder that takes the results file")] = Path("results"),
-    resume: Annotated[bool, typer.Option("--resume", help="go on with the newest run of this matrix")] = False,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="go on with the newest run of this matrix: what failed or was unavailable runs again, a timeout stands",
+        ),
+    ] = False,
     time_budget: Annotated[
         str | None, typer.Option(metavar="TIME", help="start nothing that ends later: 90s, 10m, 2h")
     ] = None,
@@ -222,17 +245,39 @@ def report(
     check: Annotated[bool, typer.Option("--check", help="change nothing; exit 1 with a diff when they differ")] = False,
 ) -> None:
     """Write the tables of the results into the README, or check that they stand there."""
-    from bench.records.store import latest, read
     from bench.report.readme import difference, write
 
-    records = latest(read(results))
-    if not records:
-        raise UsageError(f"{results}: no results; measure something first: bench run --matrix smoke")
+    records = _records(results)
     if check:
         found = difference(readme, records)
         print(found or f"{readme} says what {results} says", end="" if found else "\n")
         sys.exit(1 if found else 0)
     print(f"{readme}: {'rewritten' if write(readme, records) else 'unchanged'}")
+
+
+@app.command("show")
+def show_(
+    results: Annotated[Path, typer.Argument(metavar="[PATH]", help="a folder of results, or one file")] = Path(
+        "results"
+    ),
+) -> None:
+    """Print the tables of results once more."""
+    from bench.report.readme import by_run, heading
+    from bench.report.table import show
+    from bench.report.tables import tables
+
+    for records in by_run(_records(results)):
+        show(*tables(records), heading=heading(records))
+
+
+def _records(results: Path) -> "list[Record]":
+    """Return the newest record of every job in a file or a folder, of which there must be one."""
+    from bench.records.store import latest, read
+
+    records = latest(read(results))
+    if not records:
+        raise UsageError(f"{results}: no results; measure something first: bench run --matrix smoke")
+    return records
 
 
 @app.command()
@@ -265,7 +310,7 @@ def compare(
 
     gc.disable()  # It reads, compares and ends: looking for garbage among millions of samples takes a second.
     if fail_on not in (None, "slower"):
-        raise unknown("--fail-on", str(fail_on), ("slower",))
+        raise UsageError(f"--fail-on {fail_on!r} is none; write --fail-on slower")
     if b is None:
         first, second = comparing.sides(a, latest(read(Path(a))))
     else:
@@ -289,19 +334,24 @@ def lint(
     flags: Annotated[bool, typer.Option("--flags", help="say of every flag what was seen; it is no finding")] = False,
 ) -> None:
     """Look for what cannot be, or cannot be believed, in results; exit 1 where something is found."""
-    from bench.records.store import latest, read
+    from bench.records.store import IncompleteRecord
+    from bench.report.format import counted
     from bench.report.lint import flags_table, table
     from bench.report.lint import lint as findings
     from bench.report.table import show
 
-    records = latest(read(results))
+    with warnings.catch_warnings(record=True, action="always", category=IncompleteRecord) as incomplete:
+        records = _records(results)
     found = findings(records)
     if flags:
         show(flags_table(records))
     if found:
         show(table(found))
-    print(f"{len(records)} records, {len(found)} findings")
-    sys.exit(1 if found else 0)
+    for warning in incomplete:
+        print(warning.message)
+    total = len(found) + len(incomplete)
+    print(f"{counted(len(records), 'record')}, {counted(total, 'finding')}")
+    sys.exit(1 if total else 0)
 
 
 @app.command("list")
@@ -369,16 +419,22 @@ def doctor(
     ceilings: Annotated[
         bool, typer.Option("--ceilings", help="measure what the device can do at most: products, memory, copies")
     ] = False,
-    device: Annotated[str, typer.Option(help="of the ceilings: auto, cpu, cuda, cuda:1 …")] = "auto",
+    device: Annotated[
+        str | None, typer.Option(help="of the ceilings: auto, cpu, cuda, cuda:1 …", show_default="auto")
+    ] = None,
 ) -> None:
     """Say what this machine can measure, and what to install for the rest; or whether the frameworks' networks are the same."""
     from bench.report.doctor import findings
     from bench.report.table import show
 
+    if parity and ceilings:
+        raise UsageError("--parity and --ceilings each take minutes; ask for one after the other")
+    if device is not None and not ceilings:
+        raise UsageError(f"--device is of the ceilings; write bench doctor --ceilings --device {device}")
     if parity or ceilings:
         from bench.run import doctor as examining
 
-        _exit_with(examining.parity if parity else lambda: examining.ceilings(device))
+        _exit_with(examining.parity if parity else lambda: examining.ceilings(device or "auto"))
     for table in findings():
         show(table)
 

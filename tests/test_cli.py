@@ -10,6 +10,7 @@ import pytest
 from conftest import CHECKOUT, committed_results
 
 import bench
+from bench.report.readme import BEGIN, END
 
 RunBench = Callable[..., subprocess.CompletedProcess[str]]
 HEAVY = ("torch", "torchvision", "timm", "sklearn", "pandas", "onnxruntime", "scipy")
@@ -33,6 +34,12 @@ HEAVY = ("torch", "torchvision", "timm", "sklearn", "pandas", "onnxruntime", "sc
         (["run", "--dataset", "folder:nowhere"], "folder:nowhere: no such folder"),
         (["run", "--measurements", "batch_size"], "unknown measurement 'batch_size'"),
         (["run", "--nonsense"], "No such option"),
+        (["show", "nowhere"], "nowhere: no such file or folder"),
+        (["lint", "."], ".: no results; measure something first"),
+        (["show", "."], ".: no results; measure something first"),
+        (["compare", "a", "b", "--fail-on", "faster"], "write --fail-on slower"),
+        (["doctor", "--device", "cuda"], "write bench doctor --ceilings --device cuda"),
+        (["doctor", "--parity", "--ceilings"], "ask for one after the other"),
     ],
 )
 def test_a_mistake_is_one_message_and_status_2(run_bench: RunBench, arguments: list[str], said: str):
@@ -42,7 +49,35 @@ def test_a_mistake_is_one_message_and_status_2(run_bench: RunBench, arguments: l
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("kind", ["models", "datasets", "frameworks", "precisions", "matrices"])
+def test_show_prints_what_stands_in_the_readme(run_bench: RunBench):
+    readme = (CHECKOUT / "README.md").read_text()
+    for file in committed_results():
+        done = run_bench("show", str(file))
+        assert done.returncode == 0
+        assert done.stdout.startswith(f"### {file.stem}\n")
+        assert done.stdout.strip() in readme
+
+
+@pytest.mark.parametrize("command", ["show", "lint", "compare", "report"])
+def test_a_record_that_was_cut_is_told_and_to_lint_a_finding(run_bench: RunBench, tmp_path: Path, command: str):
+    file = tmp_path / "results" / "cut.jsonl"
+    file.parent.mkdir()
+    file.write_bytes((CHECKOUT / "tests" / "records" / "schema-1.jsonl").read_bytes()[:-100])
+    (tmp_path / "README.md").write_text(f"{BEGIN}\n{END}\n")
+    arguments = {"compare": [f"{file}:framework=timm", f"{file}:framework=torchvision"], "report": []}
+    done = run_bench(command, *arguments.get(command, [str(file)]))
+    said = "cut.jsonl:28: the last record is incomplete and ignored"
+    assert (done.stdout + done.stderr).count(said) == 1
+    assert (said in done.stdout) == (command == "lint")
+    assert "Warning" not in done.stderr
+    assert done.returncode == (1 if command == "lint" else 0)
+
+
+def test_protocols_without_an_interval_have_no_tolerance(run_bench: RunBench):
+    assert "| tolerance | – | – | 0.01 | 0.005 |" in run_bench("list", "protocols").stdout
+
+
+@pytest.mark.parametrize("kind", ["models", "datasets", "frameworks", "precisions", "matrices", "protocols"])
 def test_every_list_shows_rows(run_bench: RunBench, kind: str):
     done = run_bench("list", kind)
     assert done.returncode == 0

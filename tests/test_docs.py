@@ -8,6 +8,7 @@ from pathlib import Path
 
 from conftest import CHECKOUT
 
+from bench.frameworks.fake import FAULTS
 from bench.plan.cards import DatasetCard, dataset_card, dataset_names
 
 
@@ -41,6 +42,11 @@ def test_the_guide_to_data_sets_says_what_the_cards_say():
     found = re.search(r"<!-- cards -->\n(.*?)\n<!-- /cards -->", written, re.DOTALL)
     assert found, "docs/datasets.md has lost its markers"
     assert found[1] == guide_to_datasets()
+
+
+def test_the_guide_names_every_fake_model():
+    written = (CHECKOUT / "docs" / "extending.md").read_text()
+    assert set(re.findall(r"`fake/([a-z-]+)`", written)) == set(FAULTS)
 
 
 def test_the_guide_to_keras_trains_a_network_and_both_ways_of_writing_it_agree(tmp_path: Path):

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import warnings
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -13,6 +14,10 @@ from bench.records.record import SCHEMA, Record
 
 _ENCODER = msgspec.json.Encoder()
 _DECODER = msgspec.json.Decoder(Record)
+
+
+class IncompleteRecord(UserWarning):
+    """The last line of a results file has no end: a run died while it wrote it, or the file was cut."""
 
 
 class _Version(msgspec.Struct):
@@ -82,7 +87,7 @@ def _cut_torn_line(file: int) -> None:
 
 
 def read_file(path: Path) -> list[Record]:
-    """Return the records of one file, in order; a torn last line is passed over.
+    """Return the records of one file, in order; a torn last line is passed over with a warning, `IncompleteRecord`.
 
     Raises `UsageError` that names the line for a newer schema and for a line that is no record.
     """
@@ -90,6 +95,8 @@ def read_file(path: Path) -> list[Record]:
         lines = path.read_bytes().split(b"\n")
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}") from None
+    if lines[-1]:
+        warnings.warn(f"{path}:{len(lines)}: the last record is incomplete and ignored", IncompleteRecord, stacklevel=2)
     return [_decode(line, f"{path}:{number}") for number, line in enumerate(lines[:-1], start=1) if line.strip()]
 
 

@@ -151,8 +151,8 @@ def _worst(which: str) -> Callable[[Row], str]:
 
 def _waiting(row: Row) -> str:
     """Return the share of the training's time that went by before a batch was in hand."""
-    accuracies: list[Accuracy | MultiLabelAccuracy] = [*row.figures(Accuracy), *row.figures(MultiLabelAccuracy)]
-    epochs = [epoch for one in accuracies for epoch in one.epochs]
+    trained: list[Accuracy | MultiLabelAccuracy] = [*row.figures(Accuracy), *row.figures(MultiLabelAccuracy)]
+    epochs = [epoch for one in trained for epoch in one.epochs]
     timed = [(e.wait_seconds, e.training_seconds) for e in epochs if e.wait_seconds is not None and e.training_seconds]
     return percent(sum(wait for wait, _ in timed) / sum(whole for _, whole in timed) if timed else None)
 
@@ -206,7 +206,7 @@ MODEL: Columns = {
     "Architecture": lambda row: model_card(row.cell.architecture).title,
     "Framework": lambda row: row.cell.framework,
 }
-_AXES: Columns = MODEL | {
+AXES: Columns = MODEL | {
     "Precision": lambda row: row.cell.precision,
     "Execution": lambda row: row.cell.execution,
     "Batch": _batch,
@@ -220,7 +220,7 @@ MODELS: Columns = MODEL | {
     "Published top-1, %": lambda row: _published_number(row, "top1_percent", 1),
     "Published by": _published,
 }
-TRAINING: Columns = _AXES | {
+TRAINING: Columns = AXES | {
     "Top-1 on test, %": _top1,
     "First epoch, s": lambda row: number(_mean([a.epochs[0].elapsed_seconds for a in row.figures(Accuracy)])),
     "Later ones, s": lambda row: rate([seconds for a in row.figures(Accuracy) for seconds in _later_epoch(a)]),
@@ -244,7 +244,7 @@ TRAINING: Columns = _AXES | {
     "Whole process, MiB": lambda row: _whole(row, "training"),
     "Flags": _flags(Training),
 }
-INFERENCE: Columns = _AXES | {
+INFERENCE: Columns = AXES | {
     "img/s": lambda row: rate([i.resident.images_per_second(row.batch_size) for i in row.figures(Inference)]),
     "p50, ms": _latency(0.5),
     "p90, ms": _latency(0.9),
@@ -284,7 +284,7 @@ MULTILABEL: Columns = (
         "Data set": lambda row: row.cell.dataset,
         "Recipe": lambda row: row.cell.recipe,
     }
-    | {name: show for name, show in _AXES.items() if name not in MODEL}
+    | {name: show for name, show in AXES.items() if name not in MODEL}
     | {
         "Macro F1, chosen": _label_scores("test_at_chosen", "macro_f1"),
         "at ½": _label_scores("test_at_half", "macro_f1"),
@@ -303,10 +303,10 @@ MULTILABEL: Columns = (
 )
 EXPORTS: Columns = MODEL | {
     "Format": lambda row: row.records[0].measurement.partition(":")[2],
+    "Image px": lambda row: str(row.cell.image_size),
     "Made by; run by": lambda row: (
         f"{_first(row, Export).method}; {_first(row, Export).runtime}, {_first(row, Export).threads} threads"
     ),
-    "Image px": lambda row: str(row.cell.image_size),
     "Export, s": lambda row: number(_first(row, Export).export_seconds),
     "MiB": lambda row: number(_first(row, Export).artifact_bytes / 2**20),
     "Load, ms": lambda row: milliseconds([[_first(row, Export).load_seconds]], 0.5),
@@ -317,77 +317,4 @@ EXPORTS: Columns = MODEL | {
     "Largest error": lambda row: f"{_first(row, Export).maximum_relative_error:.0e}",
     "Equal top-1": lambda row: percent(_first(row, Export).top1_agreement),
     "Flags": _flags(Export),
-}
-_RATE_NOTE = (
-    "Rates: median over processes; in brackets their whole range below six processes, from six on the 95 % interval of the "
-    "median (interpolated order statistics)."
-)
-_MEMORY_NOTE = (
-    "Peak memory: on a GPU the allocator's peak, on a CPU the resident peak above what stood before the model, which holds what "
-    "the model is the first to touch: a library's own code, its compiler. Whole process: with what stood before, the imports. "
-    "Reserved: by the allocator. On the device: what NVML saw it grow by, if nobody else used it."
-)
-_FLAGS_NOTE = (
-    "Flags: few_processes: fewer than the six that an interval takes; not_converged: the interval is wider than the protocol "
-    "asks; warmup_not_converged: the warm-up was cut off while its steps still changed; unstable: processes spread by more "
-    "than 2 %, blocks drift by more than 1 % or fall into two groups, or something else ran; on a GPU also throttled, "
-    "power_capped and host_bound. `bench lint --flags` says what was seen."
-)
-_CEILING_NOTE = (
-    "Of the ceiling: the model's operations a second (a training step counts three forward passes) over those of the fastest "
-    "matrix product in the precision, below. Operations are counted by the definition: a convolution that "
-    "needs fewer may pass it."
-)
-_ENERGY_NOTE = (
-    "J an image: of the GPU's board, or the CPU's package, while blocks were timed; sensors differ by ±10 %, so smaller "
-    "differences say nothing. Above idle: less what the device took just before."
-)
-_WAITING_NOTE = "Waiting for data: the share of the epochs' training time that went by before a batch was in hand."
-_TOP1_NOTE = (
-    "Top-1 of one seed: in brackets Wilson's 95 % interval for a test split of this size, which says nothing of other seeds; "
-    "of several: their mean, and in brackets each. The epoch was chosen on validation."
-)
-# By the column that a note is about; one on the whole table has none.
-MODELS_NOTES = {
-    "": "Parameters as built, with a classifier for the data set's classes; published parameters with 1,000. FLOPs count two a "
-    "multiply-accumulate, one forward pass. Published figures are not measurements of ours.",
-}
-TRAINING_NOTES = {
-    "Training img/s": _RATE_NOTE,
-    "Lost to it": "Lost to it: how far training from the loader falls short of training on batches that lie on the device; they "
-    "are measured one after the other, so noise may make it negative.",
-    "Top-1 on test, %": _TOP1_NOTE,
-    "Waiting for data": _WAITING_NOTE,
-    "Of the ceiling": _CEILING_NOTE,
-    "J an image": _ENERGY_NOTE,
-    "Peak memory, MiB": _MEMORY_NOTE,
-    "Flags": _FLAGS_NOTE,
-}
-INFERENCE_NOTES = {
-    "img/s": _RATE_NOTE,
-    "p50, ms": "Latency is of single images: the percentile of each process's requests, their median over processes, and the "
-    "range as for rates. 'too few': 64 requests a process are needed at p90 and 662 at p99 (MLPerf LoadGen's rule).",
-    "Of the ceiling": _CEILING_NOTE,
-    "J an image": _ENERGY_NOTE,
-    "Peak memory, MiB": _MEMORY_NOTE,
-    "Flags": _FLAGS_NOTE,
-}
-EXPORTS_NOTES = {
-    "": "One process each. The largest error is over all logits of the compared images, as a share of the largest logit; an "
-    "artifact above the tolerance has no row here but one below.",
-}
-MULTILABEL_NOTES = {
-    "": "Scores on the test split, from 0 to 1: the mean over seeds, and in brackets each. Chosen: with thresholds chosen a "
-    "class on validation for F1; ½: where a probability of one half decides. The epoch was chosen on validation too. mAP: the "
-    "mean over classes of the average precision, which needs no threshold.",
-    "Worst class's F1, chosen": "Worst class: the lowest F1 of any class.",
-    "Waiting for data": _WAITING_NOTE,
-}
-OVERVIEW_NOTES = {
-    "": "64 × 40 px: batches of 64 images of 40 px. Each figure stands again below among its neighbours: these are fp32 where "
-    "that was measured, of the largest images and batch where there are several. Published figures are not measurements of ours.",
-    "Training img/s": _RATE_NOTE,
-    "Top-1 on test, %": _TOP1_NOTE,
-    "Training's peak, MiB": _MEMORY_NOTE,
-    "Training's flags": _FLAGS_NOTE,
 }

@@ -14,7 +14,6 @@ _EXTRAS = (
     ("ONNX export from Keras on JAX", ("jax2onnx",), "pip install 'imagebench[export-jax]'"),
     ("LiteRT export and run", ("ai_edge_litert",), "pip install 'imagebench[export]'"),
     ("bench.load, as a DataFrame", ("pandas",), "pip install 'imagebench[report]'"),
-    ("GPU telemetry through NVML", ("pynvml",), "pip install 'imagebench[torch]'"),
 )
 
 
@@ -22,7 +21,7 @@ def findings() -> tuple[Table, ...]:
     """Return the machine, the frameworks, and each ability with what it needs."""
     found = environment()
     rows = [("Machine", "yes", machine(found).removeprefix("Machine: "))]
-    rows.append(_gpu_row(len(found.gpus)))
+    rows += _gpu_rows(len(found.gpus))
     for ability, modules, install in _EXTRAS:
         missing = [name for name in modules if importlib.util.find_spec(name) is None]
         rows.append(
@@ -40,10 +39,15 @@ def findings() -> tuple[Table, ...]:
         )
     )
     columns = ("Ability", "Here", "Remark")
-    return Table(title="This machine", columns=columns, labels=3, rows=tuple(rows)), frameworks()
+    return Table(title="This machine", columns=columns, labels=1, rows=tuple(rows)), frameworks()
 
 
-def _gpu_row(count: int) -> tuple[str, str, str]:
+def _gpu_rows(count: int) -> list[tuple[str, str, str]]:
+    telemetry = "GPU telemetry through NVML"
+    if importlib.util.find_spec("pynvml") is None:
+        advice = "pynvml missing: pip install 'imagebench[images]'"
+        return [("NVIDIA GPU", "no", f"NVML is not asked: {advice}"), (telemetry, "no", advice)]
     if count:
-        return ("NVIDIA GPU", "yes", f"{count}, used unless --device cpu is given")
-    return ("NVIDIA GPU", "no", "NVML sees none; cells run on the CPU, tf32 is unsupported")
+        return [("NVIDIA GPU", "yes", f"{count}, used unless --device cpu is given"), (telemetry, "yes", "")]
+    none = "NVML sees none; cells run on the CPU, tf32 is unsupported"
+    return [("NVIDIA GPU", "no", none), (telemetry, "no", "pynvml is there, but no GPU to ask")]

@@ -1,5 +1,6 @@
 """Figures as text, with fixed digits. What was not measured is a dash."""
 
+import math
 from collections.abc import Sequence
 from statistics import fmean
 
@@ -50,7 +51,16 @@ def several(scores: Sequence[float]) -> str:
 
 
 def number(value: float | None, digits: int = 1) -> str:
-    return NOTHING if value is None else f"{value:,.{digits}f}"
+    """Return a figure with so many digits after the point; one too small for them reads so, and not 0."""
+    if value is None:
+        return NOTHING
+    least = 10**-digits
+    return f"<{least:.{digits}f}" if 0 < value < least / 2 else f"{value:,.{digits}f}"
+
+
+def counted(count: int, one: str, several: str = "") -> str:
+    """Return a count with its noun: 1 cell, 2 cells."""
+    return f"{count:,} {one if count == 1 else several or f'{one}s'}"
 
 
 def percent(share: float | None) -> str:
@@ -62,5 +72,8 @@ def mebibytes(value: int | None) -> str:
 
 
 def _three_digits(value: float) -> str:
-    """Return at least three significant digits, no exponent."""
-    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+    """Return three significant digits or all before the point, no exponent; below 1 at least two digits after it."""
+    if value >= 10:
+        return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
+    places = 2 if value == 0 else max(2, 1 - math.floor(math.log10(abs(value))))
+    return f"{value:.{places}f}"

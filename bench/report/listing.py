@@ -6,6 +6,7 @@ import msgspec
 
 from bench.data.cache import missing
 from bench.frameworks import FRAMEWORKS, missing_packages
+from bench.measure.statistics import FEWEST_FOR_INTERVAL
 from bench.plan.cards import DatasetCard, dataset_card, dataset_names, model_card, model_names
 from bench.plan.cell import PRECISIONS
 from bench.plan.matrix import matrix_names, matrix_path, read_matrix
@@ -34,7 +35,7 @@ def models() -> Table:
         )
     columns = ("Name", "Title", "Frameworks", "Parameters, M", "Published top-1, %", "Image px", "Published by")
     note = "Any other timm model is named timm/NAME, globs allowed: --architectures 'timm/convnextv2*'."
-    return Table(title="Models", columns=columns, labels=3, rows=tuple(rows), notes=(note,))
+    return Table(title="Models", columns=columns, labels=1, rows=tuple(rows), notes=(note,))
 
 
 def datasets() -> Table:
@@ -42,7 +43,7 @@ def datasets() -> Table:
     return Table(
         title="Data sets",
         columns=("Name", "Title", "License", "Labels", "State", "Classes", "Images"),
-        labels=5,
+        labels=1,
         rows=tuple(
             (
                 name,
@@ -78,16 +79,16 @@ def frameworks() -> Table:
         state = f"missing {', '.join(missing)}: {framework.install}" if missing else "installed"
         rows.append((name, state, *(", ".join(framework.precisions.get(kind, ())) or "–" for kind in ("cpu", "cuda"))))
     columns = ("Name", "State", "Precisions on the CPU", "Precisions on CUDA")
-    return Table(title="Frameworks", columns=columns, labels=4, rows=tuple(rows))
+    return Table(title="Frameworks", columns=columns, labels=1, rows=tuple(rows))
 
 
 def precisions() -> Table:
-    return Table(title="Precisions", columns=("Name", "Meaning"), labels=2, rows=tuple(PRECISIONS.items()))
+    return Table(title="Precisions", columns=("Name", "Meaning"), labels=1, rows=tuple(PRECISIONS.items()))
 
 
 def matrices() -> Table:
     rows = tuple((name, read_matrix(matrix_path(name)).description) for name in matrix_names())
-    return Table(title="Matrices", columns=("Name", "What it measures"), labels=2, rows=rows)
+    return Table(title="Matrices", columns=("Name", "What it measures"), labels=1, rows=rows)
 
 
 def recipes() -> Table:
@@ -103,13 +104,19 @@ def protocols() -> Table:
     """Return the presets, one a column, in every value."""
     presets = {name: msgspec.to_builtins(protocol) for name, protocol in PRESETS.items()}
     fields = [field for field in Protocol.__struct_fields__ if field != "preset"]
+    for name, protocol in PRESETS.items():
+        if protocol.processes_at_most < FEWEST_FOR_INTERVAL:
+            presets[name]["tolerance"] = NOTHING
     rows = tuple((field, *(_value(values[field]) for values in presets.values())) for field in fields)
-    note = "A matrix names one or starts from one; --protocol NAME takes another in its place."
-    return Table(title="Protocols", columns=("Value", *presets), labels=1, rows=rows, notes=(note,))
+    notes = (
+        "A matrix names one or starts from one; --protocol NAME takes another in its place.",
+        f"No tolerance: fewer than {FEWEST_FOR_INTERVAL} processes give no interval that could be within it.",
+    )
+    return Table(title="Protocols", columns=("Value", *presets), labels=1, rows=rows, notes=notes)
 
 
-def _value(value: float | None) -> str:
-    return "all cores" if value is None else f"{value:g}"
+def _value(value: float | str | None) -> str:
+    return "all cores" if value is None else value if isinstance(value, str) else f"{value:g}"
 
 
 LISTINGS: dict[str, Callable[[], Table]] = {

@@ -33,9 +33,9 @@ def tables(built: Sequence[Built], differences: Sequence[Difference]) -> tuple[T
     every = (
         Table(title="Traits", columns=(*names, *_TRAITS.values()), labels=2, rows=rows, notes=(_NOTE,)),
         Table(
-            title="Differences", columns=(*names, "Trait", "Here", "There", "In", "The card says"), labels=7, rows=found
+            title="Differences", columns=(*names, "Trait", "Here", "There", "In", "The card says"), labels=3, rows=found
         ),
-        Table(title="Not built", columns=(*names, "Reason"), labels=3, rows=failed),
+        Table(title="Not built", columns=(*names, "Reason"), labels=2, rows=failed),
     )
     return tuple(table for table in every if table.rows)
 

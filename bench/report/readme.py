@@ -15,19 +15,23 @@ BEGIN = "<!-- bench report: begin (generated from results/, do not edit) -->"
 END = "<!-- bench report: end -->"
 
 
-def section(records: Sequence[Record]) -> str:
-    """Return the Markdown of one run: the machine, the software, how it was measured, the tables."""
+def heading(records: Sequence[Record]) -> str:
+    """Return what stands above the tables of one run: its name, the machine, the software, how it was measured."""
     first = records[0]
-    lines = [f"### {first.run}", "", machine(first.environment), "", _software(first), ""]
-    return "\n".join([*lines, "\n\n".join(markdown(table) for table in tables(records))])
+    return "\n\n".join([f"### {first.run}", machine(first.environment), _software(first)])
 
 
-def sections(records: Sequence[Record]) -> str:
-    """Return the sections of every run in the records, in the order of their names."""
+def by_run(records: Sequence[Record]) -> list[list[Record]]:
+    """Return the records of each run, in the order of their names."""
     runs: dict[str, list[Record]] = defaultdict(list)
     for record in records:
         runs[record.run].append(record)
-    return "\n\n".join(section(runs[name]) for name in sorted(runs))
+    return [runs[name] for name in sorted(runs)]
+
+
+def sections(records: Sequence[Record]) -> str:
+    """Return the Markdown of every run in the records: its heading and its tables."""
+    return "\n\n".join(f"{heading(own)}\n\n{markdown(*tables(own))}" for own in by_run(records))
 
 
 def machine(environment: Environment) -> str:

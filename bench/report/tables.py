@@ -3,8 +3,6 @@
 from collections import defaultdict
 from collections.abc import Sequence
 
-import msgspec
-
 from bench.frameworks import FRAMEWORKS, library
 from bench.measure import PROBE
 from bench.plan.cards import model_card, model_names
@@ -21,7 +19,7 @@ from bench.records.record import (
     Record,
     Training,
 )
-from bench.report import columns
+from bench.report import columns, notes
 from bench.report.ceilings import ceilings_table
 from bench.report.columns import Columns, Row
 from bench.report.format import NOTHING
@@ -44,21 +42,10 @@ def tables(records: Sequence[Record]) -> tuple[Table, ...]:
         cell = record.cell
         groups[(cell.dataset, f"{cell.weights} weights", f"recipe {cell.recipe}", f"on {cell.device}")].append(record)
     found = [table for fixed in sorted(groups) for table in _overviews(", ".join(fixed), groups[fixed], held)]
-    found.append(_table("Models", _rows(records, held, Build), columns.MODELS, 2, columns.MODELS_NOTES))
+    found.append(_table("Models", _rows(records, held, Build), columns.MODELS, 3, notes.MODELS))
+    found.append(_differences(records))
     found += _multilabel(records, held)
-    for fixed in sorted(groups):
-        said, own = ", ".join(fixed), groups[fixed]
-        found += [
-            _table(
-                f"Training and accuracy: {said}",
-                _rows(own, held, Training, Accuracy),
-                columns.TRAINING,
-                4,
-                columns.TRAINING_NOTES,
-            ),
-            _table(f"Inference: {said}", _rows(own, held, Inference), columns.INFERENCE, 4, columns.INFERENCE_NOTES),
-            _table(f"Exports: {said}", _export_rows(own), columns.EXPORTS, 4, columns.EXPORTS_NOTES),
-        ]
+    found += [table for fixed in sorted(groups) for table in _kinds(", ".join(fixed), groups[fixed], held)]
     found += [
         ceilings_table(f"What the device can do at most: on {record.cell.device}", record.figures)
         for record in records
@@ -71,7 +58,18 @@ def tables(records: Sequence[Record]) -> tuple[Table, ...]:
         if compare.has_both_sides(compared):
             found.append(comparison.table(compare.compare(*compare.sides(compared[0].run, compared))))
     found.append(_not_measured([*records, *(record for record in compared if record.side != "b")]))
-    return tuple(_with_differences(table) for table in found if table.rows)
+    return tuple(table for table in found if table.rows)
+
+
+def _kinds(said: str, records: Sequence[Record], held: Reference) -> list[Table]:
+    """Return a table for each kind of measurement."""
+    axes = len(columns.AXES)
+    trained, predicted = _rows(records, held, Training, Accuracy), _rows(records, held, Inference)
+    return [
+        _table(f"Training and accuracy: {said}", trained, columns.TRAINING, axes, notes.TRAINING),
+        _table(f"Inference: {said}", predicted, columns.INFERENCE, axes, notes.INFERENCE),
+        _table(f"Exports: {said}", _export_rows(records), columns.EXPORTS, 4, notes.EXPORTS),
+    ]
 
 
 def _multilabel(records: Sequence[Record], held: Reference) -> list[Table]:
@@ -86,8 +84,8 @@ def _multilabel(records: Sequence[Record], held: Reference) -> list[Table]:
                 groups[weights, device], key=lambda row: (row.cell.dataset, *map(str, _order(row)), row.cell.recipe)
             ),
             columns.MULTILABEL,
-            len(columns.MODEL) + 2,
-            columns.MULTILABEL_NOTES,
+            len(columns.AXES) + 2,
+            notes.MULTILABEL,
         )
         for weights, device in sorted(groups)
     ]
@@ -103,14 +101,13 @@ def _overviews(said: str, records: Sequence[Record], held: Reference) -> list[Ta
     for row in models:
         architectures[row.cell.architecture].append(row)
     found = [
-        _table(f"{kind}: {said}", rows, columns.OVERVIEW, 4, columns.OVERVIEW_NOTES)
-        for kind, rows in sorted(kinds.items())
+        _table(f"{kind}: {said}", rows, columns.OVERVIEW, 4, notes.OVERVIEW) for kind, rows in sorted(kinds.items())
     ]
     if len(kinds) > 1:
         rows = max((rows for _, rows in sorted(architectures.items())), key=_breadth)
         widest = rows[0].cell.architecture
         title = f"{model_card(widest).title} in {_breadth(rows)[0]} frameworks: {said}"
-        found.append(_table(title, rows, columns.OVERVIEW, 4, columns.OVERVIEW_NOTES))
+        found.append(_table(title, rows, columns.OVERVIEW, 4, notes.OVERVIEW))
     return found
 
 
@@ -140,28 +137,22 @@ def _models(records: Sequence[Record], held: Reference) -> list[Row]:
     return sorted(rows, key=lambda row: (row.cell.architecture, row.cell.framework, row.cell.execution))
 
 
-def _with_differences(table: Table) -> Table:
-    """Return the table with a note on each architecture whose rows are not of the same network in every library."""
-    if table.columns[:2] != tuple(columns.MODEL):
-        return table
+def _differences(records: Sequence[Record]) -> Table:
+    """Return in what the rows of an architecture, measured in several libraries, are not of the same network in each."""
     shown: dict[str, set[str]] = defaultdict(set)
-    for title, framework, *_ in table.rows:
-        shown[title].add(library(framework))
-    notes = []
+    for record in records:
+        if record.figures is not None and not isinstance(record.figures, Ceilings):
+            shown[record.cell.architecture].add(library(record.cell.framework))
+    published = {record.cell.architecture for record in records if record.cell.weights == "pretrained"}
+    rows = []
     for name in model_names():
         card = model_card(name)
-        libraries = shown[card.title]
-        for own in sorted(libraries & card.frameworks.keys()) if len(libraries) > 1 else ():
-            said = "; ".join(
-                reason
-                for trait, reason in card.frameworks[own].differences.items()
-                if trait != "published_pixels" or "pretrained" in table.title
-            )
-            notes += [f"{card.title}, {own}: {said}."] if said else []
-    if not notes:
-        return table
-    note = " ".join(["Not the network of the first framework on the card:", *notes])
-    return msgspec.structs.replace(table, notes=(*table.notes, note))
+        for own in sorted(shown[name] & card.frameworks.keys()) if len(shown[name]) > 1 else ():
+            reasons = card.frameworks[own].differences.items()
+            told = [reason for trait, reason in reasons if trait != "published_pixels" or name in published]
+            rows += [(card.title, own, "; ".join(told))] if told else []
+    names = ("Architecture", "In", "What differs from the first framework on its card")
+    return Table(title="Not the same network everywhere", columns=names, labels=2, rows=tuple(rows))
 
 
 def _rows(records: Sequence[Record], held: Reference, *kinds: type) -> list[Row]:
@@ -196,17 +187,17 @@ def _order(row: Row) -> tuple[object, ...]:
     )
 
 
-def _table(title: str, rows: list[Row], shown: Columns, labels: int, notes: dict[str, str]) -> Table:
-    """Return a table of the columns in which any row has something, with the notes on them."""
+def _table(title: str, rows: list[Row], shown: Columns, labels: int, about: notes.Notes) -> Table:
+    """Return a table of the columns in which any row has something, with the legends of them."""
     texts = tuple(dict.fromkeys(tuple(show(row) for show in shown.values()) for row in rows))
     measured = [number for number in range(len(shown)) if any(text[number] != NOTHING for text in texts)]
     kept = tuple(list(shown)[number] for number in measured)
     return Table(
         title=title,
         columns=kept,
-        labels=labels,
+        labels=sum(number < labels for number in measured),
         rows=tuple(tuple(text[number] for number in measured) for text in texts),
-        notes=tuple(note for about, note in notes.items() if about in ("", *kept)),
+        legend=tuple(note for column, note in about.items() if column in ("", *kept)),
     )
 
 
@@ -222,4 +213,4 @@ def _not_measured(records: Sequence[Record]) -> Table:
         if record.status != "ok" and record.measurement != PROBE
     }
     names = ("Cell", "Measurement", "Status", "Reason")
-    return Table(title="Not measured", columns=names, labels=4, rows=tuple(sorted(rows)))
+    return Table(title="Not measured", columns=names, labels=2, rows=tuple(sorted(rows)))

@@ -7,8 +7,8 @@ import pytest
 
 from bench.records.record import Inference, Record, Training
 from bench.records.store import read_file
-from bench.report.format import milliseconds, rate, top1
-from bench.report.table import Table, markdown, terminal
+from bench.report.format import counted, milliseconds, number, rate, top1
+from bench.report.table import Table
 from bench.report.tables import tables
 
 FIXTURE = Path(__file__).parents[1] / "records" / "schema-1.jsonl"
@@ -25,7 +25,15 @@ def find(found: tuple[Table, ...], title: str) -> Table:
 
 def test_every_measurement_has_its_table(records: list[Record]):
     titles = [table.title.partition(":")[0] for table in tables(records)]
-    assert titles == ["PyTorch", "Models", "Training and accuracy", "Inference", "Exports", "Not measured"]
+    assert titles == [
+        "PyTorch",
+        "Models",
+        "Not the same network everywhere",
+        "Training and accuracy",
+        "Inference",
+        "Exports",
+        "Not measured",
+    ]
 
 
 def test_one_architecture_stands_in_every_framework_side_by_side_with_what_differs(records: list[Record]):
@@ -41,8 +49,11 @@ def test_one_architecture_stands_in_every_framework_side_by_side_with_what_diffe
         "MobileNetV3-Small in 3 frameworks",
     ]
     assert [row[1] for row in found[2].rows] == ["keras-jax", "timm", "torchvision"]
-    assert "MobileNetV3-Small, keras: batch normalisation gives the newest batch 0.001" in found[2].notes[-1]
-    assert not any("keras:" in note for note in found[0].notes), "one library's rows alone are comparable"
+    differences = {row[:2]: row[2] for row in find(found, "Not the same network").rows}
+    assert differences["MobileNetV3-Small", "keras"].startswith("batch normalisation gives the newest batch 0.001")
+    assert not any(table.title.startswith("Not the same") for table in tables(keras)), (
+        "one library's rows are comparable"
+    )
 
 
 def test_an_overview_takes_fp32_and_the_largest_images(records: list[Record]):
@@ -100,24 +111,14 @@ def test_a_column_without_a_figure_is_left_out_with_its_note(records: list[Recor
     assert "Compile, s" not in everything.columns, "nothing was compiled"
     rest = find(tables([r for r in records if r.measurement != "memory"]), "Inference")
     assert set(everything.columns) - set(rest.columns) == {"Peak memory, MiB", "Whole process, MiB"}
-    assert len(everything.notes) == len(rest.notes) + 1
+    assert len(everything.legend) == len(rest.legend) + 1
     assert all(len(row) == len(rest.columns) for row in rest.rows)
-
-
-def test_a_terminal_tells_once_what_every_row_says(records: list[Record]):
-    table = find(tables(records), "Inference")
-    drawn = terminal(table)
-    names = [column.header for column in drawn.columns]
-    assert "Framework" in names
-    assert "Execution" not in names
-    assert "Execution: eager" in str(drawn.caption)
-    assert drawn.row_count == len(table.rows)
 
 
 def test_few_processes_are_said(records: list[Record]):
     table = find(tables(records), "Inference")
     assert {row[table.columns.index("Processes")] for row in table.rows} == {"1"}
-    assert "below six" in table.notes[0]
+    assert "below six" in table.legend[0]
 
 
 def test_figures_have_three_digits_and_no_exponent():
@@ -125,6 +126,18 @@ def test_figures_have_three_digits_and_no_exponent():
     assert rate([1.2345]) == "1.23"
     assert rate([10.0, 11.0, 12.0]) == "11.0 (10.0–12.0)"
     assert rate([]) == "–"
+    assert rate([0.00123]) == "0.0012"
+    assert rate([-0.5]) == "-0.50"
+
+
+def test_what_is_too_small_for_its_digits_does_not_read_0():
+    assert number(0.001, 2) == "<0.01"
+    assert number(0.006, 2) == "0.01"
+    assert number(0.0, 2) == "0.00"
+
+
+def test_one_of_a_kind_is_singular():
+    assert [counted(count, "cell") for count in (0, 1, 2)] == ["0 cells", "1 cell", "2 cells"]
 
 
 def test_a_percentile_without_support_in_every_process_reads_too_few():
@@ -144,8 +157,3 @@ def test_a_percentile_is_of_each_process_with_the_range_over_them():
 def test_accuracy_carries_the_sampling_error_of_the_test_split():
     assert top1([0.9], 10_000) == "90.0 (89.4–90.6)"
     assert top1([0.92, 0.9], 10_000) == "91.0 (90.0, 92.0)"
-
-
-def test_markdown_escapes_what_would_break_a_row():
-    table = Table(title="t", columns=("a", "b"), labels=1, rows=(("x|y", "1"),), notes=("n",))
-    assert markdown(table) == "#### t\n\n| a | b |\n| --- | ---: |\n| x\\|y | 1 |\n\nn"

@@ -1,0 +1,80 @@
+"""How the columns of the comparison tables are to be read, in words: told once, below all tables of a run."""
+
+# By the column that a note is about; one on the whole table has none. Each begins with what it is about, for it stands apart.
+Notes = dict[str, str]
+
+_RATE = (
+    "Rates: median over processes; in brackets their whole range below six processes, from six on the 95 % interval of the "
+    "median (interpolated order statistics)."
+)
+_MEMORY = (
+    "Peak memory: on a GPU the allocator's peak, on a CPU the resident peak above what stood before the model, which holds what "
+    "the model is the first to touch: a library's own code, its compiler. Whole process: with what stood before, the imports. "
+    "Reserved: by the allocator. On the device: what NVML saw it grow by, if nobody else used it."
+)
+_FLAGS = (
+    "Flags: few_processes: fewer than the six that an interval takes; not_converged: the interval is wider than the protocol "
+    "asks; warmup_not_converged: the warm-up was cut off while its steps still changed; unstable: processes spread by more "
+    "than 2 %, blocks drift by more than 1 % or fall into two groups, or something else ran; on a GPU also throttled, "
+    "power_capped and host_bound. `bench lint --flags` says what was seen."
+)
+_CEILING = (
+    "Of the ceiling: the model's operations a second (a training step counts three forward passes) over those of the fastest "
+    "matrix product in the precision, as the table of ceilings has it. Operations are counted by the definition: a "
+    "convolution that needs fewer may pass it."
+)
+_ENERGY = (
+    "J an image: of the GPU's board, or the CPU's package, while blocks were timed; sensors differ by ±10 %, so smaller "
+    "differences say nothing. Above idle: less what the device took just before."
+)
+_WAITING = "Waiting for data: the share of the epochs' training time that went by before a batch was in hand."
+_TOP1 = (
+    "Top-1 of one seed: in brackets Wilson's 95 % interval for a test split of this size, which says nothing of other seeds; "
+    "of several: their mean, and in brackets each. The epoch was chosen on validation."
+)
+_PUBLISHED = "Published figures are not measurements of ours."
+MODELS: Notes = {
+    "": "Parameters as built, with a classifier for the data set's classes; published parameters with 1,000. FLOPs count two a "
+    "multiply-accumulate, one forward pass.",
+    "Published top-1, %": _PUBLISHED,
+}
+TRAINING: Notes = {
+    "Training img/s": _RATE,
+    "Lost to it": "Lost to it: how far training from the loader falls short of training on batches that lie on the device; they "
+    "are measured one after the other, so noise may make it negative.",
+    "Top-1 on test, %": _TOP1,
+    "Waiting for data": _WAITING,
+    "Of the ceiling": _CEILING,
+    "J an image": _ENERGY,
+    "Peak memory, MiB": _MEMORY,
+    "Flags": _FLAGS,
+}
+INFERENCE: Notes = {
+    "img/s": _RATE,
+    "p50, ms": "Latency is of single images: the percentile of each process's requests, their median over processes, and the "
+    "range as for rates. 'too few': 64 requests a process are needed at p90 and 662 at p99 (MLPerf LoadGen's rule).",
+    "Of the ceiling": _CEILING,
+    "J an image": _ENERGY,
+    "Peak memory, MiB": _MEMORY,
+    "Flags": _FLAGS,
+}
+EXPORTS: Notes = {
+    "": "Exports: one process each. The largest error is over all logits of the compared images, as a share of the largest "
+    "logit; an artifact above the tolerance has no row there but one under 'Not measured'.",
+}
+MULTILABEL: Notes = {
+    "": "Several labels an image: scores on the test split, from 0 to 1: the mean over seeds, and in brackets each. Chosen: with "
+    "thresholds chosen a class on validation for F1; ½: where a probability of one half decides. The epoch was chosen on "
+    "validation too. mAP: the mean over classes of the average precision, which needs no threshold.",
+    "Worst class's F1, chosen": "Worst class: the lowest F1 of any class.",
+    "Waiting for data": _WAITING,
+}
+OVERVIEW: Notes = {
+    "": "One row a model, N × M px: batches of N images of M × M pixels. Each figure stands again in a table of its own kind, "
+    "among its neighbours: this one is fp32 where that was measured, of the largest images and batch where there are several.",
+    "Published top-1, %": _PUBLISHED,
+    "Training img/s": _RATE,
+    "Top-1 on test, %": _TOP1,
+    "Training's peak, MiB": _MEMORY,
+    "Training's flags": _FLAGS,
+}
