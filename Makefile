@@ -1,4 +1,4 @@
-.PHONY: quick test benchmark learn check wheel clean
+.PHONY: quick test benchmark benchmark-training learn check wheel clean
 
 VENV := .venv
 BENCH := $(VENV)/bin/bench
@@ -16,6 +16,12 @@ benchmark: $(INSTALLED)
 	mkdir -p .benchmarks
 	$(VENV)/bin/python -m pytest tests/performance --benchmark-only --benchmark-json=.benchmarks/speed.json
 	$(VENV)/bin/python tests/performance/write.py .benchmarks/speed.json docs/performance.md
+
+# How fast pictures become batches, and what transfer learning is worth: figures for docs/performance-training.md.
+benchmark-training: $(INSTALLED)
+	mkdir -p .benchmarks
+	$(VENV)/bin/python -m pytest tests/performance/test_training.py --benchmark-only --benchmark-json=.benchmarks/training.json
+	$(VENV)/bin/python tests/performance/write.py .benchmarks/training.json docs/performance-training.md
 
 # The learning path, run as written: what its commands print here goes into the page.
 learn: $(INSTALLED)

@@ -1,6 +1,7 @@
 """Every technique of a recipe in torch, on a small network and real digits."""
 
 import copy
+import time
 from pathlib import Path
 from typing import Any
 
@@ -282,3 +283,20 @@ def test_gradients_name_the_layer_that_none_reaches_and_change_nothing(digits: D
     }
     assert all(torch.equal(weight, before[name]) for name, weight in one.module.state_dict().items())
     assert all(weight.grad is None for weight in one.module.parameters())
+
+
+def test_a_slow_reader_is_told_as_waiting_for_data(digits: Dataset):
+    class Slow(ArraySplit):
+        in_memory = False
+
+        def batch(self, indices: np.ndarray) -> np.ndarray:
+            time.sleep(0.02)
+            return super().batch(indices)
+
+    slow = Slow(lambda: digits.training.images, digits.training.labels)
+    dataset = Dataset(classes=digits.classes, training=slow, validation=digits.validation, test=digits.test)
+    said = changed(epochs=1, loader_workers=0)
+    (epoch,) = fit(trial(said, batch_size=64), dataset, said, 64, seed=0).epochs
+    assert epoch.wait_seconds is not None
+    assert epoch.training_seconds is not None
+    assert 16 * 0.02 <= epoch.wait_seconds <= epoch.training_seconds
