@@ -1,13 +1,14 @@
 """What a record says of speed, and what one of its machine's sensors said meanwhile; derived from the raw samples."""
 
 import math
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from statistics import fmean, median
 from typing import Literal, NamedTuple
 
 from bench.measure.energy import Energy, energy
+from bench.measure.telemetry import Telemetry
 from bench.measure.timing import Blocks
 from bench.records.record import Build, Ceilings, Export, Inference, Record, Training
 
@@ -107,12 +108,27 @@ def rate(record: Record) -> float | None:
 
 def during_blocks(record: Record, series: str) -> list[float]:
     """Return what one series of the telemetry read while the blocks were timed."""
-    return [value for _, value in _known_within(record, series, _block_windows(record))]
+    telemetry = record.telemetry
+    if telemetry is None or series not in telemetry.series:
+        return []
+    values, places = telemetry.series[series], _samples_within(telemetry, _block_windows(record))
+    return [value for place in places if (value := values[place]) is not None]
 
 
-def while_timed(record: Record, series: str) -> list[tuple[float, float]]:
-    """Return (time, value) of what one series read while anything was timed: blocks, single requests, or a whole training."""
-    return _known_within(record, series, timed_windows(record))
+def while_timed(record: Record, *series: str) -> list[dict[int, float]]:
+    """Return of each series what it read while anything was timed: blocks, single requests, or a whole training.
+
+    By the sample's place, which series have in common.
+    """
+    telemetry = record.telemetry
+    if telemetry is None or telemetry.series.keys().isdisjoint(series):
+        return [{} for _ in series]
+    places = _samples_within(telemetry, timed_windows(record))
+    read = [telemetry.series.get(name) for name in series]
+    return [
+        {} if values is None else {place: value for place in places if (value := values[place]) is not None}
+        for values in read
+    ]
 
 
 def timed_windows(record: Record) -> list[Window]:
@@ -124,7 +140,7 @@ def timed_windows(record: Record) -> list[Window]:
     found = _block_windows(record)
     if isinstance(figures, Training):
         loader = figures.loader.blocks
-        found += [(b.begun_seconds, b.begun_seconds + math.fsum(b.step_seconds)) for b in loader if b.begun_seconds]
+        found += [(b.begun_seconds, b.begun_seconds + sum(b.step_seconds)) for b in loader if b.begun_seconds]
     elif isinstance(figures, Inference | Export):
         found += _request_windows(figures)
     elif figures is not None and record.measurement == "accuracy" and telemetry is not None:
@@ -141,14 +157,14 @@ def _block_windows(record: Record) -> list[Window]:
 def _request_windows(figures: Inference | Export) -> list[Window]:
     samples, ends = figures.latency_seconds, list(accumulate(figures.latency_group_sizes))
     groups = zip(figures.latency_begun_seconds, [0, *ends], ends, strict=False)
-    return [(begun, begun + math.fsum(samples[first:end])) for begun, first, end in groups]
+    return [(begun, begun + sum(samples[first:end])) for begun, first, end in groups]
 
 
-def _known_within(record: Record, series: str, windows: list[Window]) -> list[tuple[float, float]]:
-    """Return what is known of a series within windows that follow each other in time."""
-    known = record.telemetry.known(series) if record.telemetry else []
-    last = ((bisect_right(windows, moment, key=lambda window: window[0]), moment, value) for moment, value in known)
-    return [(moment, value) for begun, moment, value in last if begun and moment <= windows[begun - 1][1]]
+def _samples_within(telemetry: Telemetry, windows: list[Window]) -> list[int]:
+    """Return the places of the samples taken within windows that follow each other in time."""
+    elapsed, zero = telemetry.elapsed_seconds, telemetry.begun_seconds
+    ends = ((bisect_left(elapsed, begun - zero), bisect_right(elapsed, end - zero)) for begun, end in windows)
+    return [place for first, last in ends for place in range(first, last)]
 
 
 def sm_mhz(record: Record) -> float | None:
