@@ -1,7 +1,6 @@
 """What a record says of speed, and what one of its machine's sensors said meanwhile; derived from the raw samples."""
 
 import math
-from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from statistics import fmean, median
@@ -162,9 +161,8 @@ def _request_windows(figures: Inference | Export) -> list[Window]:
 
 def _samples_within(telemetry: Telemetry, windows: list[Window]) -> list[int]:
     """Return the places of the samples taken within windows that follow each other in time."""
-    elapsed, zero = telemetry.elapsed_seconds, telemetry.begun_seconds
-    ends = ((bisect_left(elapsed, begun - zero), bisect_right(elapsed, end - zero)) for begun, end in windows)
-    return [place for first, last in ends for place in range(first, last)]
+    found = (telemetry.within(begun, end) for begun, end in windows)
+    return [place for inside in found for place in range(inside.start, inside.stop)]
 
 
 def sm_mhz(record: Record) -> float | None:
