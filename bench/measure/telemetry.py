@@ -5,7 +5,7 @@ Nothing of it runs in the measured process. Readers return named values; the nam
 
 import threading
 import time
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Protocol, Self
@@ -36,12 +36,16 @@ class Telemetry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     def known(self, name: str, begun: float | None = None, seconds: float = 0.0) -> list[tuple[float, float]]:
         """Return (time, value) of what is known of one series, on the monotonic clock; with a window, of what lies in it."""
-        found = [
-            (self.begun_seconds + elapsed, value)
-            for elapsed, value in zip(self.elapsed_seconds, self.series.get(name, ()), strict=False)
-            if value is not None
-        ]
-        return found if begun is None else [(t, value) for t, value in found if begun <= t <= begun + seconds]
+        inside = slice(None) if begun is None else self.within(begun, begun + seconds)
+        samples = zip(self.elapsed_seconds[inside], self.series.get(name, ())[inside], strict=False)
+        return [(self.begun_seconds + elapsed, value) for elapsed, value in samples if value is not None]
+
+    def within(self, begun: float, end: float) -> slice:
+        """Return the places of the samples from one moment to another, on the monotonic clock."""
+        return slice(
+            bisect_left(self.elapsed_seconds, begun - self.begun_seconds),
+            bisect_right(self.elapsed_seconds, end - self.begun_seconds),
+        )
 
     def values(self, name: str, begun: float | None = None, seconds: float = 0.0) -> list[float]:
         """Return what `known` does, without the times."""

@@ -24,7 +24,7 @@ class Blocks(msgspec.Struct, frozen=True, kw_only=True):
 
     `queue_seconds`: of the last steps of the warm-up, the part that went by before the step was queued and could be waited
     for. `begun_seconds`: when each block began, on the machine's monotonic clock, which its telemetry shares.
-    `tried_block_seconds`: of blocks of `tried_steps` steps each, between the warm-up and the first block, that were too short.
+    `tried_block_seconds`: of blocks of `tried_steps` steps each, with which their number was found after the warm-up.
     """
 
     warmup_step_seconds: tuple[float, ...]
@@ -81,13 +81,7 @@ def time_blocks(
     their turn; a step that is not timed then brings back what they have put out of the caches.
     """
     warmup, queued = _warm_up(step, synchronize, protocol)
-    repeats = math.ceil(block_seconds / median(warmup[len(warmup) // 2 :]))
-    tried: list[tuple[int, float]] = []
-    while repeats > 1:
-        tried.append((repeats, timed(step, synchronize, repeats)))
-        if tried[-1][1] >= 0.8 * block_seconds:
-            break
-        repeats = math.ceil(repeats * block_seconds / tried[-1][1])
+    repeats, tried = _try_blocks(step, synchronize, block_seconds, median(warmup[len(warmup) // 2 :]))
     begun, samples = [], []
     for _ in range(protocol.blocks):
         if hand_over():
@@ -103,6 +97,21 @@ def time_blocks(
         tried_steps=tuple(steps for steps, _ in tried),
         tried_block_seconds=tuple(seconds for _, seconds in tried),
     )
+
+
+def _try_blocks(
+    step: Step, synchronize: Step, block_seconds: float, step_seconds: float
+) -> tuple[int, list[tuple[int, float]]]:
+    """Return how many steps make a block, and the blocks that were tried for it: steps and seconds of each."""
+    tried: list[tuple[int, float]] = []
+    repeats = math.ceil(block_seconds / step_seconds)
+    while repeats > 1:
+        took = timed(step, synchronize, repeats)
+        tried.append((repeats, took))
+        if took >= 0.8 * block_seconds:
+            break
+        repeats = math.ceil(repeats * block_seconds / took)
+    return repeats, tried
 
 
 def settled(seconds: Sequence[float]) -> bool:

@@ -17,6 +17,8 @@ _LEAST_CLOCK = 0.75
 _BUSY = 0.5
 _HOST_BOUND = 1 / 1.05
 _OTHER_LOAD_CPUS = 0.1
+# Counters, and what they count.
+_VIOLATIONS = {"gpu_thermal_violation_seconds": "thermal", "gpu_reliability_violation_seconds": "reliability"}
 # Ashman's D of a sample cut where its two parts lie tightest. Of 1,000 normal samples of 20, tests/records/test_flags.py finds
 # at most 1 % beyond it.
 _TWO_MODES = 6.0
@@ -42,12 +44,13 @@ def throttled(record: Record) -> str | None:
     The clock is that of the blocks: between single requests, or while images are decoded, a GPU may rest.
     """
     said = []
-    if any(int(reasons) & THERMAL_OR_BRAKE for _, reasons in while_timed(record, "gpu_throttle_reasons")):
+    reasons, *violations = while_timed(record, "gpu_throttle_reasons", *_VIOLATIONS)
+    if any(int(value) & THERMAL_OR_BRAKE for value in reasons.values()):
         said.append("slowed by heat or a power brake")
-    for kind in ("thermal", "reliability"):
-        grown = [seconds for _, seconds in while_timed(record, f"gpu_{kind}_violation_seconds")]
-        if grown and grown[-1] > grown[0]:
-            said.append(f"{grown[-1] - grown[0]:.2g} s of {kind} violations")
+    for kind, seconds in zip(_VIOLATIONS.values(), violations, strict=True):
+        grown = max(seconds.values(), default=0.0) - min(seconds.values(), default=0.0)
+        if grown > 0:
+            said.append(f"{grown:.2g} s of {kind} violations")
     clocks, shares = during_blocks(record, "gpu_sm_mhz"), during_blocks(record, "gpu_busy_share")
     limit = next((gpu.sm_clock_maximum_mhz for gpu in record.environment.gpus), None)
     if clocks and limit and fmean(shares or [1.0]) > _BUSY and fmean(clocks) < _LEAST_CLOCK * limit:
@@ -61,7 +64,12 @@ def _throttled(records: Sequence[Record]) -> str | None:
 
 
 def _power_capped(records: Sequence[Record]) -> str | None:
-    reasons = [int(value) for record in records for _, value in while_timed(record, "gpu_throttle_reasons")]
+    reasons = [
+        int(value)
+        for record in records
+        for own in while_timed(record, "gpu_throttle_reasons")
+        for value in own.values()
+    ]
     capped = sum(bool(value & POWER_CAP) for value in reasons)
     return f"{capped / len(reasons):.0%} of the time" if capped else None
 
@@ -110,9 +118,9 @@ def _company(records: Sequence[Record]) -> Iterator[str]:
         yield "another process on the device"
     other = []
     for record in records:
-        busy, own = dict(while_timed(record, "cpu_busy_cpus")), dict(while_timed(record, "cpu_job_cpus"))
+        busy, own = while_timed(record, "cpu_busy_cpus", "cpu_job_cpus")
         if both := busy.keys() & own.keys():
-            other.append(fmean(busy[moment] - own[moment] for moment in both))
+            other.append(fmean(busy[sample] - own[sample] for sample in both))
     if other and median(other) > _OTHER_LOAD_CPUS:
         yield f"{median(other):.1f} processors busy with something else"
 
@@ -120,9 +128,8 @@ def _company(records: Sequence[Record]) -> Iterator[str]:
 def _strangers(record: Record) -> bool:
     """Return whether NVML listed a process before the job, or meanwhile more than there were jobs: several take turns."""
     before = record.telemetry.idle("gpu_processes") if record.telemetry else []
-    jobs = dict(while_timed(record, "job_processes"))
-    listed = while_timed(record, "gpu_processes")
-    return max(before, default=0) > 0 or any(count > jobs.get(moment, 1) for moment, count in listed)
+    listed, jobs = while_timed(record, "gpu_processes", "job_processes")
+    return max(before, default=0) > 0 or any(count > jobs.get(sample, 1) for sample, count in listed.items())
 
 
 _INSTABILITIES: tuple[Callable[[Sequence[Record]], Iterator[str]], ...] = (_spread, _drift, _clock, _modes, _company)

@@ -1,13 +1,13 @@
 """What a record says of speed, and what one of its machine's sensors said meanwhile; derived from the raw samples."""
 
 import math
-from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from statistics import fmean, median
 from typing import Literal, NamedTuple
 
 from bench.measure.energy import Energy, energy
+from bench.measure.telemetry import Telemetry
 from bench.measure.timing import Blocks
 from bench.records.record import Build, Ceilings, Export, Inference, Record, Training
 
@@ -107,12 +107,27 @@ def rate(record: Record) -> float | None:
 
 def during_blocks(record: Record, series: str) -> list[float]:
     """Return what one series of the telemetry read while the blocks were timed."""
-    return [value for _, value in _known_within(record, series, _block_windows(record))]
+    telemetry = record.telemetry
+    if telemetry is None or series not in telemetry.series:
+        return []
+    values, places = telemetry.series[series], _samples_within(telemetry, _block_windows(record))
+    return [value for place in places if (value := values[place]) is not None]
 
 
-def while_timed(record: Record, series: str) -> list[tuple[float, float]]:
-    """Return (time, value) of what one series read while anything was timed: blocks, single requests, or a whole training."""
-    return _known_within(record, series, timed_windows(record))
+def while_timed(record: Record, *series: str) -> list[dict[int, float]]:
+    """Return of each series what it read while anything was timed: blocks, single requests, or a whole training.
+
+    By the sample's place, which series have in common.
+    """
+    telemetry = record.telemetry
+    if telemetry is None or telemetry.series.keys().isdisjoint(series):
+        return [{} for _ in series]
+    places = _samples_within(telemetry, timed_windows(record))
+    read = [telemetry.series.get(name) for name in series]
+    return [
+        {} if values is None else {place: value for place in places if (value := values[place]) is not None}
+        for values in read
+    ]
 
 
 def timed_windows(record: Record) -> list[Window]:
@@ -124,7 +139,7 @@ def timed_windows(record: Record) -> list[Window]:
     found = _block_windows(record)
     if isinstance(figures, Training):
         loader = figures.loader.blocks
-        found += [(b.begun_seconds, b.begun_seconds + math.fsum(b.step_seconds)) for b in loader if b.begun_seconds]
+        found += [(b.begun_seconds, b.begun_seconds + sum(b.step_seconds)) for b in loader if b.begun_seconds]
     elif isinstance(figures, Inference | Export):
         found += _request_windows(figures)
     elif figures is not None and record.measurement == "accuracy" and telemetry is not None:
@@ -141,22 +156,13 @@ def _block_windows(record: Record) -> list[Window]:
 def _request_windows(figures: Inference | Export) -> list[Window]:
     samples, ends = figures.latency_seconds, list(accumulate(figures.latency_group_sizes))
     groups = zip(figures.latency_begun_seconds, [0, *ends], ends, strict=False)
-    return [(begun, begun + math.fsum(samples[first:end])) for begun, first, end in groups]
+    return [(begun, begun + sum(samples[first:end])) for begun, first, end in groups]
 
 
-def _known_within(record: Record, series: str, windows: list[Window]) -> list[tuple[float, float]]:
-    """Return the (time, value) that are known of a series within windows, on the machine's monotonic clock."""
-    telemetry = record.telemetry
-    if telemetry is None or series not in telemetry.series:
-        return []
-    elapsed, values = telemetry.elapsed_seconds, telemetry.series[series]
-    found: list[tuple[float, float]] = []
-    for begun, ended in windows:
-        first = bisect_left(elapsed, begun - telemetry.begun_seconds)
-        last = bisect_right(elapsed, ended - telemetry.begun_seconds)
-        pairs = zip(elapsed[first:last], values[first:last], strict=True)
-        found += [(telemetry.begun_seconds + moment, value) for moment, value in pairs if value is not None]
-    return found
+def _samples_within(telemetry: Telemetry, windows: list[Window]) -> list[int]:
+    """Return the places of the samples taken within windows that follow each other in time."""
+    found = (telemetry.within(begun, end) for begun, end in windows)
+    return [place for inside in found for place in range(inside.start, inside.stop)]
 
 
 def sm_mhz(record: Record) -> float | None:

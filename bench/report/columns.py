@@ -242,7 +242,7 @@ TRAINING: Columns = AXES | {
     "Reserved, MiB": _allocated("training", "reserved_bytes"),
     "On the device, MiB": _allocated("training", "device_bytes"),
     "Whole process, MiB": lambda row: _whole(row, "training"),
-    "Flags": _flags(Training),
+    "Flags": _flags(Training, Accuracy),
 }
 INFERENCE: Columns = AXES | {
     "img/s": lambda row: rate([i.resident.images_per_second(row.batch_size) for i in row.figures(Inference)]),
@@ -299,6 +299,7 @@ MULTILABEL: Columns = (
             [seconds for m in row.figures(MultiLabelAccuracy) for seconds in _later_epoch(m)]
         ),
         "Waiting for data": _waiting,
+        "Flags": _flags(MultiLabelAccuracy),
     }
 )
 EXPORTS: Columns = MODEL | {

@@ -68,6 +68,7 @@ MULTILABEL: Notes = {
     "validation too. mAP: the mean over classes of the average precision, which needs no threshold.",
     "Worst class's F1, chosen": "Worst class: the lowest F1 of any class.",
     "Waiting for data": _WAITING,
+    "Flags": _FLAGS,
 }
 OVERVIEW: Notes = {
     "": "One row a model, N × M px: batches of N images of M × M pixels. Each figure stands again in a table of its own kind, "
