@@ -1,4 +1,4 @@
-.PHONY: quick test benchmark check wheel clean
+.PHONY: quick test benchmark learn check wheel clean
 
 VENV := .venv
 BENCH := $(VENV)/bin/bench
@@ -16,6 +16,10 @@ benchmark: $(INSTALLED)
 	mkdir -p .benchmarks
 	$(VENV)/bin/python -m pytest tests/performance --benchmark-only --benchmark-json=.benchmarks/speed.json
 	$(VENV)/bin/python tests/performance/write.py .benchmarks/speed.json docs/performance.md
+
+# The learning path, run as written: what its commands print here goes into the page.
+learn: $(INSTALLED)
+	$(VENV)/bin/python tests/learn.py docs/learning.md
 
 check: $(INSTALLED)
 	$(VENV)/bin/ruff check .

@@ -1,13 +1,14 @@
 """The command line: parses, then calls one function a command."""
 
 import contextlib
+import gc
 import re
 import signal
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn, TextIO
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn, TextIO
 
 import typer
 
@@ -98,6 +99,9 @@ def run(
             help="compare, in turns: with this code at a git ref, with a virtual environment; or with stored results",
         ),
     ] = None,
+    allow_different: Annotated[
+        bool, typer.Option("--allow-different", help="compare with a FILE although protocol or software differ")
+    ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …")] = "auto",
     results: Annotated[Path, typer.Option(help="the folder that takes the results file")] = Path("results"),
     resume: Annotated[
@@ -118,15 +122,13 @@ def run(
         str | None,
         typer.Option(
             help="fork: from a server that has imported; spawn: a fresh interpreter",
-            show_default="fork; spawn with --against",
+            show_default="fork; with --against spawn, or the FILE's",
         ),
     ] = None,
 ) -> None:
     """Measure a matrix, write its results, print its tables."""
     from bench.run.command import Options, dry, measure
 
-    if isolation not in (None, "fork", "spawn"):
-        raise unknown("isolation", str(isolation), ("fork", "spawn"))
     axes = {
         "architectures": architectures,
         "frameworks": frameworks,
@@ -143,28 +145,27 @@ def run(
         matrix=matrix,
         protocol=protocol,
         against=against,
+        allow_different=allow_different,
         axes={axis: text for axis, text in axes.items() if text is not None},
         device=device,
         results=results,
         resume=resume,
         time_budget_seconds=None if time_budget is None else _seconds(time_budget),
         seed=seed,
-        isolation="spawn" if isolation == "spawn" or (isolation is None and against is not None) else "fork",
+        isolation=_isolation(isolation),
     )
     if dry_run:
         dry(options)
         return
-    with _signals_interrupt():
-        try:
-            sys.exit(measure(options))
-        except KeyboardInterrupt:
-            sys.exit(INTERRUPTED)
+    _exit_with(lambda: measure(options))
 
 
 @app.command()
 def train(
-    architecture: Annotated[str, typer.Argument(metavar="ARCHITECTURE", help="a card's name, or timm/NAME")],
-    framework: Annotated[str, typer.Option(help="see bench list frameworks")] = "torchvision",
+    architecture: Annotated[str, typer.Argument(metavar="ARCHITECTURE", help="a card's name, or FRAMEWORK/NAME")],
+    framework: Annotated[
+        str | None, typer.Option(help="see bench list frameworks", show_default="the first that has it")
+    ] = None,
     dataset: Annotated[str, typer.Option(metavar="NAME", help="a data set, folder:PATH or csv:PATH")] = "digits",
     recipe: Annotated[
         str, typer.Option(metavar="NAME", help="see bench list recipes, or the path of a TOML file")
@@ -184,7 +185,7 @@ def train(
     skip_unreadable: Annotated[
         bool, typer.Option("--skip-unreadable", help="leave out images that cannot be decoded, and name them")
     ] = False,
-    export: Annotated[str | None, typer.Option(metavar="LIST", help="formats to export to: onnx, litert …")] = None,
+    export: Annotated[str | None, typer.Option(metavar="LIST", help="formats to export to, comma-separated")] = None,
 ) -> None:
     """Train one model by a recipe, and leave it in a folder with its curve, its errors and its figures."""
     from bench.run.training import Options, run, summary
@@ -297,28 +298,34 @@ def compare(
         bool, typer.Option("--allow-different", help="compare although protocol or software differ")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
-    fail_on: Annotated[str | None, typer.Option(metavar="slower", help="exit 1 when a row is SLOWER")] = None,
+    fail_on: Annotated[
+        str | None, typer.Option(metavar="slower", help="exit 1 when a row is SLOWER, or no verdict stands")
+    ] = None,
 ) -> None:
     """Say row by row whether B is faster than A, slower, the same, or that the evidence does not tell."""
     from bench.records.store import latest, read
     from bench.report import compare as comparing
+    from bench.report import comparison
     from bench.report.table import show
 
+    gc.disable()  # It reads, compares and ends: looking for garbage among millions of samples takes a second.
     if fail_on not in (None, "slower"):
         raise UsageError(f"--fail-on {fail_on!r} is none; write --fail-on slower")
     if b is None:
-        found = comparing.compare(*comparing.sides(a, latest(read(Path(a)))), margin)
+        first, second = comparing.sides(a, latest(read(Path(a))))
     else:
         first, second = (comparing.part(text, latest(read(Path(text.partition(":")[0])))) for text in (a, b))
-        found = comparing.compare(first, second, margin=margin)
+    found = comparing.compare(first, second, margin)
     if found.differences and not allow_different:
         listed = "\n  ".join(found.differences)
         raise UsageError(f"A and B are unlike; --allow-different compares them all the same:\n  {listed}")
     if as_json:
-        print(comparing.as_json(found))
+        print(comparison.as_json(found))
     else:
-        show(comparing.table(found))
-    sys.exit(1 if fail_on and comparing.slower(found) else 0)
+        show(comparison.table(found))
+    if not found.stands:
+        print("bench: the control differs from itself, so no verdict of this run stands", file=sys.stderr)
+    sys.exit(1 if fail_on and (comparing.slower(found) or not found.stands) else 0)
 
 
 @app.command()
@@ -350,10 +357,10 @@ def lint(
 @app.command("list")
 def list_(
     kind: Annotated[
-        str, typer.Argument(metavar="KIND", help="models, datasets, frameworks, precisions, matrices or protocols")
+        str, typer.Argument(metavar="KIND", help="models, datasets, frameworks, precisions, recipes, matrices …")
     ],
 ) -> None:
-    """List what can be named: models, datasets, frameworks, precisions, matrices, protocols."""
+    """List what can be named: models, datasets, frameworks, precisions, recipes, matrices, protocols."""
     from bench.report.listing import LISTINGS
     from bench.report.table import show
 
@@ -380,6 +387,9 @@ def download(
 def inspect(
     dataset: Annotated[str, typer.Argument(metavar="DATASET", help="a data set, folder:PATH or csv:PATH")],
     image_size: Annotated[int, typer.Option(min=1, help="pixels; the hashes of drawn images depend on it")] = 64,
+    samples: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="write a dozen images of the test split there, as PNG files")
+    ] = None,
 ) -> None:
     """Look at every label and image of a data set; exit 1 where something is wrong."""
     from bench.data.inspect import inspect as look
@@ -389,10 +399,15 @@ def inspect(
     from bench.report.table import show
 
     check_dataset(dataset)
-    found = look(read_dataset(dataset, image_size))
+    data = read_dataset(dataset, image_size)
+    found = look(data)
     for table in tables(dataset, found):
         show(table)
     print("\n".join(lines(found)))
+    if samples is not None:
+        from bench.data.samples import write_samples
+
+        print(f"{len(write_samples(data, samples, 12))} images in {samples}")
     sys.exit(1 if found.faults else 0)
 
 
@@ -416,56 +431,19 @@ def doctor(
         raise UsageError("--parity and --ceilings each take minutes; ask for one after the other")
     if device is not None and not ceilings:
         raise UsageError(f"--device is of the ceilings; write bench doctor --ceilings --device {device}")
-    if parity:
-        sys.exit(_parity())
-    if ceilings:
-        sys.exit(_ceilings(device or "auto"))
+    if parity or ceilings:
+        from bench.run import doctor as examining
+
+        _exit_with(examining.parity if parity else lambda: examining.ceilings(device or "auto"))
     for table in findings():
         show(table)
 
 
-def _parity() -> int:
-    """Print the frameworks' networks side by side; return 1 where one could not be built or differs undeclared."""
-    from bench.plan.cards import model_names
-    from bench.report.parity import tables
-    from bench.report.table import show
-    from bench.run.launcher import Launcher
-    from bench.run.parity import build_all, differences
-
-    def begin(architecture: str, framework: str) -> None:
-        print(f"{architecture} in {framework}", file=sys.stderr, flush=True)
-
-    with _signals_interrupt():
-        try:
-            with Launcher("fork") as launcher:
-                built = build_all(model_names(), launcher, begin)
-        except KeyboardInterrupt:
-            return INTERRUPTED
-    found = list(differences(built))
-    for table in tables(built, found):
-        show(table)
-    as_declared = not any(one.wrong for one in found)
-    return 0 if built and as_declared and all(one.traits for one in built) else 1
-
-
-def _ceilings(device: str) -> int:
-    """Print what a device can do at most; return 1 where it could not be measured."""
-    from bench.report.ceilings import table
-    from bench.report.table import show
-    from bench.run.ceilings import measure
-    from bench.run.command import resolve_device
-
-    with _signals_interrupt():
-        try:
-            outcome = measure(resolve_device(device))
-        except KeyboardInterrupt:
-            return INTERRUPTED
-    found = table(outcome)
-    if found is None:
-        print(f"bench: {outcome.status}: {outcome.reason}", file=sys.stderr)
-        return 1
-    show(found)
-    return 0
+def _isolation(text: str | None) -> Literal["fork", "spawn"] | None:
+    match text:
+        case None | "fork" | "spawn":
+            return text
+    raise unknown("isolation", text, ("fork", "spawn"))
 
 
 def _seconds(text: str) -> float:
@@ -474,6 +452,15 @@ def _seconds(text: str) -> float:
     if not found:
         raise UsageError(f"--time-budget {text!r} is no time; write 90s, 10m or 2h")
     return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
+
+
+def _exit_with(work: Callable[[], int]) -> NoReturn:
+    """Exit with what the work returns, or as interrupted."""
+    with _signals_interrupt():
+        try:
+            sys.exit(work())
+        except KeyboardInterrupt:
+            sys.exit(INTERRUPTED)
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ from bench.data.dataset import ArraySplit
 from bench.errors import Disagrees
 from bench.export.find import Floats, Run, find
 from bench.measure.context import Context
-from bench.measure.timing import rotating, time_requests
+from bench.measure.timing import Requests, rotating, time_requests
 from bench.records.record import Export
 
 T = TypeVar("T")
@@ -49,12 +49,15 @@ def measure(context: Context) -> Export:
                 f"{name} differs from its source by {relative:.2g} of the largest logit (allowed {TOLERANCE:g}), "
                 f"and has the same top-1 for {top1:.1%} of the images"
             )
+        latency = _latency(run, pixels, protocol.latency_requests, protocol.latency_seconds)
         return Export(
             export_seconds=export_seconds,
             artifact_bytes=_bytes(Path(folder)),
             load_seconds=load_seconds,
             first_inference_seconds=first_seconds,
-            latency_seconds=_latency(run, pixels, protocol.latency_requests, protocol.latency_seconds),
+            latency_seconds=latency.seconds,
+            latency_begun_seconds=latency.begun_seconds,
+            latency_group_sizes=latency.group_sizes,
             threads=threads,
             compared_images=len(compared),
             maximum_absolute_error=absolute,
@@ -77,7 +80,7 @@ def agreement(expected: Floats, found: Floats) -> tuple[float, float, float]:
     return absolute, absolute / float(np.max(np.abs(expected))), equal
 
 
-def _latency(run: Run, pixels: Floats, requests: int, seconds: float) -> tuple[float, ...]:
+def _latency(run: Run, pixels: Floats, requests: int, seconds: float) -> Requests:
     step = rotating([pixels[i : i + 1] for i in range(min(8, len(pixels)))], run)
     time_requests(step, _answered, requests=WARMUP_REQUESTS, seconds=seconds)
     return time_requests(step, _answered, requests=requests, seconds=seconds)

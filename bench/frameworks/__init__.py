@@ -26,7 +26,7 @@ class Framework(msgspec.Struct, frozen=True, kw_only=True):
     exceptions that mean it besides MemoryError, searched for in 'module.Class: message'. any_architecture: whether it takes
     architectures whose cards do not name it. library: the section of a card that names its models, where that is not the
     framework's own name. ceilings: 'module:function' that measures what its devices can do at most, whoever runs on them; None
-    where it runs on none.
+    where it runs on none. checkpoint: what the name of a file of its weights ends with.
     """
 
     kind: str

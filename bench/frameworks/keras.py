@@ -4,6 +4,7 @@ import importlib
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -14,6 +15,7 @@ from keras import ops
 from bench.data.dataset import Split
 from bench.errors import Unsupported
 from bench.frameworks import keras_network, keras_optimization
+from bench.frameworks.keras_augment import Augmentation
 from bench.frameworks.keras_network import Normalisation
 from bench.frameworks.keras_steps import Batch, Steps, build_optimizer
 from bench.frameworks.pixels import IMAGENET, black_and_white
@@ -86,7 +88,9 @@ class KerasTrial:
             "optimizer": type(optimizer).__name__,
             "run_eagerly": self.network.run_eagerly,
             "jit_compile": self.network.jit_compile,
-            "resumes": "bit for bit" if self.request.cell.device == "cpu" else "within rounding: cuDNN chooses anew",
+            "resumes": "bit for bit"
+            if self.request.cell.device == "cpu"
+            else "within rounding: its libraries choose algorithms anew",
             **self.backend.in_force(),
         }
 
@@ -229,10 +233,15 @@ class KerasTrial:
         return self.backend.peak_memory()
 
     def _refuse_what_cannot_train(self) -> None:
-        if self.request.cell.precision == "bf16" and self.request.recipe.optimizer == "adamw":
+        if self.request.cell.precision == "bf16" and self.request.recipe.optimizer != "sgd":
             raise Unsupported(
-                "Keras's AdamW computes in the weights' type: in bfloat16 its second beta, 0.999, is 1, and no weight ever moves"
+                "Keras's Adam computes in the weights' type: in bfloat16 its second beta, 0.999, is 1, and no weight ever moves"
             )
+
+    @cached_property
+    def augmentation(self) -> Augmentation:
+        """The recipe's augmentation by Keras's layers; raises `Unsupported` for one that Keras lacks."""
+        return Augmentation(self.request.recipe, self.request.cell.image_size, self.normalisation)
 
     def _skipped(self) -> int:
         self.steps.settle()

@@ -4,14 +4,17 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import jax
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.data.dataset import Split
 from bench.errors import Unavailable
+from bench.frameworks import keras_augment
 from bench.frameworks.keras_steps import STEP_LOSS, Batch, batch_loss, first_step, held_values
 from bench.frameworks.trial import Images, Labels, PeakMemory, Request, refuse_older_gpu
 from bench.records.environment import one_cpu_a_core
@@ -122,24 +125,39 @@ def put(array: np.ndarray[Any, Any]) -> Any:
 
 
 def batches(trial: "KerasTrial", split: Split, seed: int) -> Iterator[Batch]:
-    """Yield batches read and cropped in threads that stay ahead of the training, normalised on the device."""
+    """Yield batches read and cropped in threads that stay ahead of the training, augmented and normalised on the device."""
     recipe, size = trial.request.recipe, trial.batch_size
     order = np.random.default_rng(seed).permutation(len(split))
     padding = round(trial.request.cell.image_size * recipe.crop_padding)
     threads = recipe.loader_workers or len(os.sched_getaffinity(0))
+    finish = _finish(trial)
 
-    def read(number: int) -> tuple[Images, Labels]:
-        chosen = order[number * size : (number + 1) * size]
-        return _cropped(split.batch(chosen), padding, np.random.default_rng((seed, number))), split.labels[chosen]
+    def read(number: int) -> tuple[Images, NDArray[np.int64]]:
+        chosen, random = order[number * size : (number + 1) * size], np.random.default_rng((seed, number))
+        return _cropped(keras_augment.read(split, recipe, chosen, random), padding, random), chosen
+
+    def finished(images: Images, chosen: NDArray[np.int64]) -> Batch:
+        return finish(images, split.labels[chosen], chosen, seed)
 
     with ThreadPoolExecutor(threads) as pool:
-        waiting: deque[Future[tuple[Images, Labels]]] = deque()
+        waiting: deque[Future[tuple[Images, NDArray[np.int64]]]] = deque()
         for number in range(len(split) // size):
             waiting.append(pool.submit(read, number))
             if len(waiting) > threads:
-                yield trial.place(*waiting.popleft().result())
+                yield finished(*waiting.popleft().result())
         while waiting:
-            yield trial.place(*waiting.popleft().result())
+            yield finished(*waiting.popleft().result())
+
+
+@cache
+def _finish(trial: "KerasTrial") -> Callable[[Images, Labels, NDArray[np.int64], int], Batch]:
+    """Return what makes a placed batch of images, their labels, their numbers and a seed; compiled, once a trial."""
+    if not trial.augmentation:
+        return lambda images, labels, numbers, seed: trial.place(images, labels)
+    augment = jax.jit(trial.augmentation)
+    return lambda images, labels, numbers, seed: augment(
+        put(images), put(trial.shares(labels)), numbers.astype(np.uint32), np.uint32(seed % 2**32)
+    )
 
 
 def _cropped(images: Images, padding: int, random: np.random.Generator) -> Images:

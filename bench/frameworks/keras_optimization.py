@@ -66,7 +66,7 @@ class WeightedBinaryCrossentropy(keras.losses.Loss):
         self.positive_weights = np.array(positive_weights, np.float32)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        weights = 1 + (self.positive_weights - 1) * y_true
+        weights = 1 + ops.multiply(y_true, self.positive_weights - 1)
         uncertain = ops.log1p(ops.exp(-ops.abs(y_pred))) + ops.relu(-y_pred)
         return ops.mean((1 - y_true) * y_pred + weights * uncertain, axis=-1)
 
@@ -108,7 +108,7 @@ def compile_for_training(network: keras.Model, request: Request, phase: Phase | 
         layer.trainable = head is None or layer is head
     execution, criterion = request.cell.execution, loss(request)
     network.compile(
-        optimizer=_optimizer(request, _rate(request.recipe, phase)),
+        optimizer=optimizer(request, rate(request.recipe, phase)),
         loss=criterion,
         metrics=[StepLoss(criterion)],
         run_eagerly=execution == "eager",
@@ -135,7 +135,8 @@ def loss(request: Request) -> keras.losses.Loss:
     return keras.losses.BinaryCrossentropy(from_logits=True)
 
 
-def _rate(recipe: Recipe, phase: Phase | None) -> Any:
+def rate(recipe: Recipe, phase: Phase | None) -> Any:
+    """Return the learning rate, or its schedule over the optimizer's steps."""
     if phase is None:
         return recipe.learning_rate * (FIRST_RATE if recipe.rises else 1)
     if recipe.schedule == "onecycle":
@@ -151,7 +152,7 @@ def _rate(recipe: Recipe, phase: Phase | None) -> Any:
     )
 
 
-def _optimizer(request: Request, rate: Any) -> keras.optimizers.Optimizer:
+def optimizer(request: Request, rate: Any) -> keras.optimizers.Optimizer:
     """Return the recipe's optimizer with torch's constants, so that a recipe means the same in every framework."""
     recipe = request.recipe
     if recipe.average_decay is not None and request.cell.precision == "bf16":
@@ -175,8 +176,8 @@ def _optimizer(request: Request, rate: Any) -> keras.optimizers.Optimizer:
 
 def inner_optimizer(network: keras.Model) -> keras.optimizers.Optimizer:
     """Return the optimizer that changes the weights: the one within, where the loss is scaled."""
-    optimizer = network.optimizer
-    return optimizer.inner_optimizer if isinstance(optimizer, keras.optimizers.LossScaleOptimizer) else optimizer
+    outer = network.optimizer
+    return outer.inner_optimizer if isinstance(outer, keras.optimizers.LossScaleOptimizer) else outer
 
 
 def batches_applied(network: keras.Model) -> int:
@@ -190,12 +191,12 @@ def averaged(network: keras.Model) -> Iterator[None]:
 
     Keras's SwapEMAWeights does so by adding and subtracting, which leaves the weights rounded.
     """
-    optimizer = inner_optimizer(network)
-    if not optimizer.use_ema or not batches_applied(network):
+    averages = _averages(network)
+    if not averages or not batches_applied(network):
         yield
         return
     own = [variable.numpy() for variable in network.trainable_variables]
-    for variable, average in zip(network.trainable_variables, _averages(optimizer), strict=True):
+    for variable, average in zip(network.trainable_variables, averages, strict=True):
         variable.assign(average.numpy())
     yield
     for variable, value in zip(network.trainable_variables, own, strict=True):
@@ -204,15 +205,14 @@ def averaged(network: keras.Model) -> Iterator[None]:
 
 def average_anew(network: keras.Model) -> None:
     """Begin the averages at the network's weights: it has got others."""
-    optimizer = inner_optimizer(network)
-    if optimizer.use_ema and optimizer.built:
-        for variable, average in zip(network.trainable_variables, _averages(optimizer), strict=True):
-            average.assign(variable.numpy())
+    for variable, average in zip(network.trainable_variables, _averages(network), strict=False):
+        average.assign(variable.numpy())
 
 
-def _averages(optimizer: keras.optimizers.Optimizer) -> list[keras.Variable]:
-    averages: list[keras.Variable] = optimizer._model_variables_moving_average  # As SwapEMAWeights takes them.
-    return averages
+def _averages(network: keras.Model) -> list[keras.Variable]:
+    """Return the averages in the order of the weights that train, as SwapEMAWeights takes them; none before they are built."""
+    inner = inner_optimizer(network)
+    return inner._model_variables_moving_average if inner.use_ema and inner.built else []
 
 
 def norm(gradient: Any) -> float:

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from bench.data.dataset import Split
 from bench.errors import Unavailable
+from bench.frameworks import keras_augment
 from bench.frameworks.keras_steps import Batch, FunctionSteps, batch_loss, held_values
 from bench.frameworks.trial import PeakMemory, Request, refuse_older_gpu
 
@@ -50,7 +51,7 @@ def put(array: np.ndarray[Any, Any]) -> Any:
 
 
 def batches(trial: "KerasTrial", split: Split, seed: int) -> Any:
-    """Return a tf.data.Dataset that reads in parallel, crops and normalises on the CPU, and stays ahead of the training."""
+    """Return a tf.data.Dataset that reads in parallel, augments and normalises on the CPU, and stays ahead of the training."""
     order = tf.data.Dataset.range(len(split)).shuffle(len(split), seed=seed)
     read, seeded = _reader(trial, split), tf.constant(seed, tf.int64)
     return (
@@ -66,17 +67,19 @@ def _reader(trial: "KerasTrial", split: Split) -> Callable[[Any, Any], Any]:
 
     It is traced once a split, not once an epoch, as a data set that is made once and repeated is.
     """
-    size, pixels = trial.batch_size, trial.request.cell.image_size
-    padding = round(pixels * trial.request.recipe.crop_padding)
+    size, pixels, recipe = trial.batch_size, trial.request.cell.image_size, trial.request.recipe
+    padding = round(pixels * recipe.crop_padding)
+    augmentation = trial.augmentation
 
-    def read(chosen: Any) -> Any:
-        return split.batch(chosen), trial.shares(split.labels[chosen])
+    def read(chosen: Any, seed: Any) -> Any:
+        images = keras_augment.read(split, recipe, chosen, np.random.default_rng((seed, chosen[0])))
+        return images, trial.shares(split.labels[chosen])
 
     def finish(chosen: Any, seed: Any) -> Any:
-        images, labels = tf.numpy_function(read, [chosen], (tf.uint8, tf.float32), stateful=False)
+        images, labels = tf.numpy_function(read, [chosen, seed], (tf.uint8, tf.float32), stateful=False)
         images = tf.ensure_shape(images, (size, pixels, pixels, 3))
         labels = tf.ensure_shape(labels, (size, trial.request.classes))
-        return trial.normalisation(_cropped(images, chosen, padding, seed) if padding else images), labels
+        return augmentation(_cropped(images, chosen, padding, seed) if padding else images, labels, chosen, seed)
 
     return cast(Callable[[Any, Any], Any], tf.function(finish))
 

@@ -9,9 +9,8 @@ from torch import Tensor
 from torchvision.transforms import v2
 
 from bench.data.decode import Box
-from bench.plan.recipe import Recipe
+from bench.plan.recipe import CROP_RATIO, Recipe
 
-RATIO = (3 / 4, 4 / 3)
 _POLICIES: dict[str, Callable[[], v2.Transform]] = {
     "randaugment": v2.RandAugment,
     "autoaugment": v2.AutoAugment,
@@ -25,7 +24,7 @@ def of_images(recipe: Recipe, image_size: int, cropped: bool) -> v2.Compose | No
     if padding := round(image_size * recipe.crop_padding):
         found.append(v2.RandomCrop(image_size, padding=padding))
     if recipe.resized_crop and not cropped:
-        found.append(v2.RandomResizedCrop(image_size, scale=recipe.resized_crop, ratio=RATIO, antialias=True))
+        found.append(v2.RandomResizedCrop(image_size, scale=recipe.resized_crop, ratio=CROP_RATIO, antialias=True))
     if recipe.flip:
         found.append(v2.RandomHorizontalFlip())
     if recipe.policy:
@@ -43,7 +42,7 @@ def random_box(recipe: Recipe) -> Callable[[int, int], Box] | None:
 
     def choose(height: int, width: int) -> Box:
         like = torch.empty(()).expand(3, height, width)  # Only its shape is looked at.
-        top, left, tall, wide = v2.RandomResizedCrop.get_params(like, list(scale), list(RATIO))
+        top, left, tall, wide = v2.RandomResizedCrop.get_params(like, list(scale), list(CROP_RATIO))
         return top, left, tall, wide
 
     return choose

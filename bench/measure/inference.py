@@ -37,6 +37,8 @@ def measure(context: Context) -> Inference:
         first_batch_seconds=first_seconds,
         compile_seconds=compile_seconds,
         resident=blocks,
-        latency_warmup_seconds=warmup,
-        latency_seconds=latency,
+        latency_warmup_seconds=warmup.seconds,
+        latency_seconds=latency.seconds,
+        latency_begun_seconds=latency.begun_seconds,
+        latency_group_sizes=latency.group_sizes,
     )

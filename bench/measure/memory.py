@@ -12,7 +12,7 @@ from bench.data.dataset import RepeatedSplit
 from bench.errors import Unavailable
 from bench.frameworks.trial import Trial
 from bench.measure.context import Context
-from bench.measure.nvml import device_memory_bytes
+from bench.measure.nvml import DeviceMemory, device_memory
 from bench.records.record import Memory, MemoryPeak
 
 STEPS = 3
@@ -29,17 +29,26 @@ def measure(context: Context) -> Memory:
     chosen = np.arange(context.batch_size)
     images, labels = split.batch(chosen), split.labels[chosen]
     device = context.job.cell.device
-    used = device_memory_bytes(device)
+    before = device_memory(device)
     baseline = reset_resident_peak()
     trial = context.trial
     batch = trial.place(images, labels)
     peaks = []
     for step in (trial.predict, trial.train_step):
         peak = _peak(trial, step, batch, baseline)
-        now = device_memory_bytes(device)
-        grown = None if now is None or used is None else now - used
-        peaks.append(msgspec.structs.replace(peak, device_bytes=grown))
+        peaks.append(msgspec.structs.replace(peak, device_bytes=_grown(before, device_memory(device))))
     return Memory(baseline_resident_bytes=baseline, inference=peaks[0], training=peaks[1])
+
+
+def _grown(before: DeviceMemory | None, after: DeviceMemory | None) -> int | None:
+    """Return the growth of a device's memory in bytes, if nobody else used it: no process before, and ours alone after.
+
+    A fall tells of somebody whom NVML does not list, as of those outside of a container.
+    """
+    if before is None or after is None or (before.processes or 0) > 0 or (after.processes or 0) > 1:
+        return None
+    grown = after.used_bytes - before.used_bytes
+    return grown if grown >= 0 else None
 
 
 def _peak(trial: Trial, step: Callable[[Any], Any], batch: Any, baseline: int) -> MemoryPeak:

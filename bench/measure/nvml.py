@@ -1,8 +1,8 @@
 """A GPU's readings through NVML. What it refuses is missing, with the reason, and everything else goes on."""
 
 import os
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 from bench.measure.telemetry import Reading
 
@@ -10,51 +10,61 @@ from bench.measure.telemetry import Reading
 POWER_CAP = 0x4
 THERMAL_OR_BRAKE = 0x8 | 0x20 | 0x40 | 0x80
 
-_READINGS: dict[str, Callable[[Any, Any], float]] = {
-    "gpu_sm_mhz": lambda nvml, gpu: nvml.nvmlDeviceGetClockInfo(gpu, nvml.NVML_CLOCK_SM),
-    "gpu_memory_mhz": lambda nvml, gpu: nvml.nvmlDeviceGetClockInfo(gpu, nvml.NVML_CLOCK_MEM),
-    "gpu_celsius": lambda nvml, gpu: nvml.nvmlDeviceGetTemperature(gpu, nvml.NVML_TEMPERATURE_GPU),
-    "gpu_watts": lambda nvml, gpu: nvml.nvmlDeviceGetPowerUsage(gpu) / 1e3,
-    "gpu_busy_share": lambda nvml, gpu: nvml.nvmlDeviceGetUtilizationRates(gpu).gpu / 100,
-    "gpu_memory_busy_share": lambda nvml, gpu: nvml.nvmlDeviceGetUtilizationRates(gpu).memory / 100,
-    "gpu_throttle_reasons": lambda nvml, gpu: nvml.nvmlDeviceGetCurrentClocksThrottleReasons(gpu),
-    "gpu_energy_joules": lambda nvml, gpu: nvml.nvmlDeviceGetTotalEnergyConsumption(gpu) / 1e3,
-    "gpu_memory_bytes": lambda nvml, gpu: nvml.nvmlDeviceGetMemoryInfo(gpu).used,
-    "gpu_processes": lambda nvml, gpu: len(nvml.nvmlDeviceGetComputeRunningProcesses(gpu)),
-    "gpu_ecc_errors": lambda nvml, gpu: nvml.nvmlDeviceGetTotalEccErrors(
-        gpu, nvml.NVML_MEMORY_ERROR_TYPE_UNCORRECTED, nvml.NVML_VOLATILE_ECC
-    ),
-    "gpu_power_violation_seconds": lambda nvml, gpu: _violation(nvml, gpu, nvml.NVML_PERF_POLICY_POWER),
-    "gpu_thermal_violation_seconds": lambda nvml, gpu: _violation(nvml, gpu, nvml.NVML_PERF_POLICY_THERMAL),
-    "gpu_reliability_violation_seconds": lambda nvml, gpu: _violation(nvml, gpu, nvml.NVML_PERF_POLICY_RELIABILITY),
+# The names that one call of NVML answers, and the call.
+_CALLS: dict[tuple[str, ...], Callable[[Any, Any], Sequence[float]]] = {
+    ("gpu_sm_mhz",): lambda nvml, gpu: [nvml.nvmlDeviceGetClockInfo(gpu, nvml.NVML_CLOCK_SM)],
+    ("gpu_memory_mhz",): lambda nvml, gpu: [nvml.nvmlDeviceGetClockInfo(gpu, nvml.NVML_CLOCK_MEM)],
+    ("gpu_celsius",): lambda nvml, gpu: [nvml.nvmlDeviceGetTemperature(gpu, nvml.NVML_TEMPERATURE_GPU)],
+    ("gpu_watts",): lambda nvml, gpu: [nvml.nvmlDeviceGetPowerUsage(gpu) / 1e3],
+    ("gpu_busy_share", "gpu_memory_busy_share"): lambda nvml, gpu: _busy(nvml.nvmlDeviceGetUtilizationRates(gpu)),
+    ("gpu_throttle_reasons",): lambda nvml, gpu: [nvml.nvmlDeviceGetCurrentClocksThrottleReasons(gpu)],
+    ("gpu_energy_joules",): lambda nvml, gpu: [nvml.nvmlDeviceGetTotalEnergyConsumption(gpu) / 1e3],
+    ("gpu_memory_bytes",): lambda nvml, gpu: [nvml.nvmlDeviceGetMemoryInfo(gpu).used],
+    ("gpu_processes",): lambda nvml, gpu: [len(nvml.nvmlDeviceGetComputeRunningProcesses(gpu))],
+    ("gpu_ecc_errors",): lambda nvml, gpu: [
+        nvml.nvmlDeviceGetTotalEccErrors(gpu, nvml.NVML_MEMORY_ERROR_TYPE_UNCORRECTED, nvml.NVML_VOLATILE_ECC)
+    ],
+    ("gpu_power_violation_seconds",): lambda nvml, gpu: _violation(nvml, gpu, nvml.NVML_PERF_POLICY_POWER),
+    ("gpu_thermal_violation_seconds",): lambda nvml, gpu: _violation(nvml, gpu, nvml.NVML_PERF_POLICY_THERMAL),
+    ("gpu_reliability_violation_seconds",): lambda nvml, gpu: _violation(nvml, gpu, nvml.NVML_PERF_POLICY_RELIABILITY),
 }
+ALL = tuple(name for names in _CALLS for name in names)
 
 
-def _violation(nvml: Any, gpu: Any, policy: int) -> float:
-    return float(nvml.nvmlDeviceGetViolationStatus(gpu, policy).violationTime) / 1e9  # In nanoseconds.
+def _busy(rates: Any) -> list[float]:
+    return [rates.gpu / 100, rates.memory / 100]
+
+
+def _violation(nvml: Any, gpu: Any, policy: int) -> list[float]:
+    return [float(nvml.nvmlDeviceGetViolationStatus(gpu, policy).violationTime) / 1e9]  # In nanoseconds.
 
 
 class Gpu:
-    """One GPU's readings; a name that it refuses when first asked is missing from then on."""
+    """One GPU's readings, of those that are wanted; a name that it refuses when first asked is missing from then on."""
 
-    def __init__(self, nvml: Any, handle: Any) -> None:
+    def __init__(self, nvml: Any, handle: Any, wanted: Sequence[str] = ALL) -> None:
         self._nvml, self._handle = nvml, handle
+        self._calls = {names: ask for names, ask in _CALLS.items() if not set(names).isdisjoint(wanted)}
         self.missing: dict[str, str] = {}
-        for name, read in _READINGS.items():
+        for names, ask in list(self._calls.items()):
             try:
-                read(nvml, handle)
+                ask(nvml, handle)
             except nvml.NVMLError as error:
-                self.missing[name] = f"NVML: {error}"
-        self.names = tuple(name for name in _READINGS if name not in self.missing)
+                self.missing |= dict.fromkeys(names, f"NVML: {error}")
+                del self._calls[names]
+        self.names = tuple(name for names in self._calls for name in names)
 
     def read(self) -> Reading:
-        return {name: self._ask(name) for name in self.names}
+        return {name: value for names in self._calls for name, value in self._ask(names)}
 
-    def _ask(self, name: str) -> float | None:
+    def _ask(self, names: tuple[str, ...]) -> list[tuple[str, float | None]]:
         try:
-            return float(_READINGS[name](self._nvml, self._handle))
+            return [(name, float(value)) for name, value in zip(names, self._answers(names), strict=True)]
         except self._nvml.NVMLError:
-            return None
+            return [(name, None) for name in names]
+
+    def _answers(self, names: tuple[str, ...]) -> Sequence[float]:
+        return self._calls[names](self._nvml, self._handle)
 
 
 class NoGpu:
@@ -62,35 +72,44 @@ class NoGpu:
 
     def __init__(self, reason: str) -> None:
         self.names: tuple[str, ...] = ()
-        self.missing = dict.fromkeys(_READINGS, reason)
+        self.missing = dict.fromkeys(ALL, reason)
 
     def read(self) -> Reading:
         return {}
 
 
-def open_gpu(device: str) -> Gpu | NoGpu:
+def open_gpu(device: str, wanted: Sequence[str] = ALL) -> Gpu | NoGpu:
     """Open the GPU that a framework calls `cuda` or `cuda:1`, of those that CUDA_VISIBLE_DEVICES leaves."""
     number = int(device.partition(":")[2] or 0)
     try:
         import pynvml
     except ImportError:
         return NoGpu("no NVML: pip install nvidia-ml-py")
-    visible = [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
+    listed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    visible = None if listed is None else [name.strip() for name in listed.split(",") if name.strip()]
+    if visible is not None and number >= len(visible):
+        return NoGpu(f"CUDA_VISIBLE_DEVICES={listed!r} leaves no {device}")
+    name = str(number) if visible is None else visible[number]
     try:
         pynvml.nvmlInit()  # Once a process is enough; NVML counts, and the end of the process ends it.
-        if number >= len(visible):
-            return Gpu(pynvml, pynvml.nvmlDeviceGetHandleByIndex(number))
-        name = visible[number]
         if name.isdecimal():
-            return Gpu(pynvml, pynvml.nvmlDeviceGetHandleByIndex(int(name)))
-        return Gpu(pynvml, pynvml.nvmlDeviceGetHandleByUUID(name.encode()))
+            return Gpu(pynvml, pynvml.nvmlDeviceGetHandleByIndex(int(name)), wanted)
+        return Gpu(pynvml, pynvml.nvmlDeviceGetHandleByUUID(name.encode()), wanted)
     except pynvml.NVMLError as error:
         return NoGpu(f"NVML: {error}")
 
 
-def device_memory_bytes(device: str) -> int | None:
-    """Return the bytes in use on a GPU, by whomever; None on a CPU or where NVML does not say."""
+class DeviceMemory(NamedTuple):
+    """What NVML says of a GPU's memory: the bytes in use, by whomever, and by how many processes if it lists them."""
+
+    used_bytes: int
+    processes: int | None
+
+
+def device_memory(device: str) -> DeviceMemory | None:
+    """Return what is in use on a GPU; None on a CPU or where NVML does not say."""
     if not device.startswith("cuda"):
         return None
-    used = open_gpu(device).read().get("gpu_memory_bytes")
-    return None if used is None else int(used)
+    found = open_gpu(device, ("gpu_memory_bytes", "gpu_processes")).read()
+    used, processes = found.get("gpu_memory_bytes"), found.get("gpu_processes")
+    return None if used is None else DeviceMemory(int(used), None if processes is None else int(processes))

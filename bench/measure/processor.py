@@ -1,8 +1,9 @@
 """The processor's readings: load of the machine and of the job, clock, temperature, context switches, energy."""
 
+import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 from bench.measure.telemetry import Reading
@@ -10,14 +11,17 @@ from bench.measure.telemetry import Reading
 _TICKS = os.sysconf("SC_CLK_TCK")
 _SYSTEM = Path("/sys")
 _PROCESSES = Path("/proc")
-_ALWAYS = ("cpu_busy_cpus", "cpu_job_cpus", "cpu_context_switches_per_second", "cpu_load_average")
+# What reading a file of the system may raise: it is not there or may not be read, or holds no number, as a clock's
+# "<unsupported>".
+_UNREADABLE = (OSError, ValueError, LookupError)
 
 
 class Processor:
     """Reads the processor; `jobs` returns the process ids of the jobs, none while there is none.
 
     cpu_busy_cpus: how many logical processors were busy since the last sample; cpu_job_cpus: of these, with the jobs and
-    their children. cpu_energy_joules: RAPL's counters of all packages, a wrap of any of them added.
+    their children. cpu_energy_joules: RAPL's counters of all packages, a wrap of any of them added. job_processes: how
+    many jobs were alive.
     """
 
     def __init__(self, jobs: Callable[[], list[int]], system: Path = _SYSTEM, processes: Path = _PROCESSES) -> None:
@@ -27,71 +31,78 @@ class Processor:
         self._clocks = sorted(system.glob("devices/system/cpu/cpu[0-9]*/cpufreq/scaling_cur_freq"))
         self._zones = sorted(system.glob("class/thermal/thermal_zone*/temp"))
         self._zones += sorted(system.glob("class/hwmon/hwmon*/temp*_input"))
-        self._packages = [Package(folder) for folder in sorted(system.glob("class/powercap/*-rapl:[0-9]"))]
+        zones = sorted(system.glob("class/powercap/*-rapl:*"))
+        self._packages = [Package(zone) for zone in zones if _is_package(zone)]
         self._before: dict[str, float] = {}
-        self._moment = time.perf_counter()
+        self._moment, self._passed = time.perf_counter(), 0.0
         self._readings: dict[str, Callable[[], float | None]] = {
+            "cpu_busy_cpus": lambda: self._rate("busy", self._busy_seconds),
+            "cpu_job_cpus": lambda: self._rate("job", self._job_seconds),
+            "cpu_context_switches_per_second": lambda: self._rate("switches", self._context_switches),
+            "cpu_load_average": lambda: float((self._processes / "loadavg").read_text().split()[0]),
             "cpu_mhz": self._mhz,
             "cpu_celsius": self._celsius,
             "cpu_energy_joules": self._energy,
+            "job_processes": lambda: float(len(self._jobs())),
         }
-        for name, read in list(self._readings.items()):
+        self._find_missing()
+        self.names = tuple(self._readings)
+
+    def _find_missing(self) -> None:
+        """Try every reading. There is no job yet, and so this process stands in for one."""
+        for name, probe in (self._readings | {"cpu_job_cpus": lambda: self._tree_seconds(os.getpid())}).items():
             try:
-                read()
-            except OSError as error:
+                probe()
+            except _UNREADABLE as error:
                 self.missing[name] = str(error)
                 del self._readings[name]
-        self.names = (*_ALWAYS, *self._readings)
+        self._before.clear()
 
     def read(self) -> Reading:
         now = time.perf_counter()
-        passed, self._moment = now - self._moment, now
-        found: Reading = {
-            "cpu_busy_cpus": self._rate("busy", self._busy_seconds(), passed),
-            "cpu_job_cpus": self._rate("job", self._job_seconds(), passed),
-            "cpu_context_switches_per_second": self._rate("switches", self._context_switches(), passed),
-            "cpu_load_average": float((self._processes / "loadavg").read_text().split()[0]),
-        }
+        self._passed, self._moment = now - self._moment, now
+        found: Reading = {}
         for name, read in self._readings.items():
             try:
                 found[name] = read()
-            except OSError:
+            except _UNREADABLE:
                 found[name] = None
         return found
 
-    def _rate(self, name: str, total: float | None, passed: float) -> float | None:
+    def _rate(self, name: str, read: Callable[[], float | None]) -> float | None:
         """Return the growth a second of a counter since it was last asked for; None the first time, or where it fell."""
-        before = self._before.pop(name, None)
+        before, total = self._before.pop(name, None), read()
         if total is not None:
             self._before[name] = total
-        if total is None or before is None or total < before or passed <= 0:
+        if total is None or before is None or total < before or self._passed <= 0:
             return None
-        return (total - before) / passed
+        return (total - before) / self._passed
 
     def _busy_seconds(self) -> float:
         fields = (self._processes / "stat").read_text().split("\n", 1)[0].split()[1:]
         user, nice, system, _, _, interrupt, soft, steal = (int(field) for field in fields[:8])
         return (user + nice + system + interrupt + soft + steal) / _TICKS
 
-    def _context_switches(self) -> float | None:
-        lines = (self._processes / "stat").read_text().splitlines()
-        return next((float(line.split()[1]) for line in lines if line.startswith("ctxt")), None)
+    def _context_switches(self) -> float:
+        return float((self._processes / "stat").read_text().split("\nctxt ")[1].split()[0])
 
     def _job_seconds(self) -> float | None:
-        """Return the processor time of the jobs, their children and those of theirs that have ended."""
         jobs = self._jobs()
-        return sum(seconds for job in jobs for seconds in self._process_seconds(job)) if jobs else None
+        return sum(map(self._tree_seconds, jobs)) if jobs else None
 
-    def _process_seconds(self, process: int) -> Iterator[float]:
+    def _tree_seconds(self, process: int) -> float:
+        """Return the processor time of a process, its children and those of theirs that have ended.
+
+        Raises OSError where the process has ended, or where the kernel does not list children: without theirs it is
+        not the job's.
+        """
         folder = self._processes / str(process)
-        try:
-            fields = (folder / "stat").read_text().rpartition(")")[2].split()
-            children = (folder / "task" / str(process) / "children").read_text().split()
-        except OSError:  # It has ended meanwhile.
-            return
-        yield sum(map(int, fields[11:15])) / _TICKS
-        for child in children:
-            yield from self._process_seconds(int(child))
+        fields = (folder / "stat").read_text().rpartition(")")[2].split()
+        seconds = sum(map(int, fields[11:15])) / _TICKS
+        for child in (folder / "task" / str(process) / "children").read_text().split():
+            with contextlib.suppress(OSError):  # It has ended meanwhile, and counts with its parent.
+                seconds += self._tree_seconds(int(child))
+        return seconds
 
     def _mhz(self) -> float | None:
         if self._clocks:
@@ -111,6 +122,12 @@ class Processor:
         if not self._packages:
             raise OSError("no RAPL: there is no powercap here, as in most containers and virtual machines")
         return sum(package.joules() for package in self._packages)
+
+
+def _is_package(zone: Path) -> bool:
+    """Return whether a zone of RAPL is a package: `psys` is the whole machine, and `core` and `dram` parts of a package."""
+    name = zone / "name"
+    return name.exists() and name.read_text().startswith("package")
 
 
 class Package:

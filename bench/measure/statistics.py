@@ -1,4 +1,8 @@
-"""Statistics, derived from raw samples when they are read."""
+"""Statistics, derived from raw samples when they are read.
+
+They stand here in a few lines, and not as scipy's, because every table needs them, scipy is slow to import and the base
+installation does without; tests/measure/test_statistics.py holds each against scipy.
+"""
 
 import math
 from collections.abc import Sequence
@@ -57,7 +61,8 @@ def samples_needed(share: float, confidence: float = 0.99) -> int:
     """Return how many samples a percentile needs for a tail with one over-latency sample to be believed.
 
     The smallest n with P(Binomial(n, 1 − share) ≤ 1) ≤ 1 − confidence: 64 for 0.90, 130 for 0.95, 662 for 0.99, 6,636
-    for 0.999, which are the counts of MLPerf's LoadGen (early stopping, one over-latency query allowed).
+    for 0.999, which are the counts of MLPerf's LoadGen (early stopping, one over-latency query allowed). The samples must be
+    independent; those of several processes together are not.
     """
     over = 1 - share
     count = 2
@@ -67,13 +72,18 @@ def samples_needed(share: float, confidence: float = 0.99) -> int:
 
 
 def percentile(values: Sequence[float], share: float) -> float | None:
-    """Return a percentile as the sample at its rank, or None where there are too few samples to support it."""
+    """Return a percentile as the sample at its rank, or None where there are fewer samples of one process than it needs.
+
+    That is a rule of when to show it: of 662 samples the one shown has six beyond it, and no confidence of its own.
+    """
     if len(values) < (1 if share == 0.5 else samples_needed(share)):
         return None
     if share == 0.5:
         return median(values)
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, math.ceil(share * len(ordered)) - 1)]
+    rank = math.ceil(
+        round(share * len(values), 6)
+    )  # 0.07 · 100 is 7.000000000000001, whose next whole number is a rank too high.
+    return sorted(values)[rank - 1]
 
 
 def proportion_interval(share: float, count: int) -> tuple[float, float]:

@@ -22,8 +22,9 @@ class Telemetry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """Series of samples, one value each by name; None where one could not be read that time.
 
     `begun_seconds` is on the machine's monotonic clock, `elapsed_seconds` counts from it, and the job was asked for
-    `idle_seconds` after it. `missing` says why what is not among the series cannot be read here. `cost_seconds` is
-    the processor time that the sampling took.
+    `idle_seconds` after it. `missing` says why what is not among the series cannot be read here, and under "samples" why
+    they end early. `cost_seconds` is the processor time of the thread that samples; what the system or a GPU's driver does
+    for it elsewhere is not in it.
     """
 
     begun_seconds: float
@@ -79,6 +80,7 @@ class Sampler:
         self._times: list[float] = []
         self._readings: list[Reading] = []
         self._cost = self._idle = 0.0
+        self._failure: dict[str, str] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._begun = time.perf_counter()
@@ -105,11 +107,19 @@ class Sampler:
             idle_seconds=round(self._idle, 3),
             elapsed_seconds=tuple(round(moment - self._begun, 3) for moment in self._times),
             series={name: tuple(_short(reading.get(name)) for reading in self._readings) for name in names},
-            missing={name: why for reader in self._readers for name, why in reader.missing.items()},
+            missing={name: why for reader in self._readers for name, why in reader.missing.items()} | self._failure,
             cost_seconds=round(self._cost, 6),
         )
 
     def _run(self) -> None:
+        try:
+            self._sample_until_stopped()
+        except (
+            Exception
+        ) as error:  # In a thread nobody would see it, and a series that ends early looks like a calm machine.
+            self._failure["samples"] = f"the sampling ended early: {error!r}"
+
+    def _sample_until_stopped(self) -> None:
         while True:
             begun = time.thread_time()
             reading = {name: value for reader in self._readers for name, value in reader.read().items()}

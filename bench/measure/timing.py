@@ -16,7 +16,7 @@ Step = Callable[[], Any]
 # How far the medians of two successive parts of a warm-up may lie apart when it ends.
 AGREEMENT = 0.01
 _QUEUED_STEPS = 20
-_PARTS = 20
+_GROUPS = 20
 
 
 class Blocks(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,6 +24,7 @@ class Blocks(msgspec.Struct, frozen=True, kw_only=True):
 
     `queue_seconds`: of the last steps of the warm-up, the part that went by before the step was queued and could be waited
     for. `begun_seconds`: when each block began, on the machine's monotonic clock, which its telemetry shares.
+    `tried_block_seconds`: of blocks of `tried_steps` steps each, between the warm-up and the first block, that were too short.
     """
 
     warmup_step_seconds: tuple[float, ...]
@@ -31,6 +32,8 @@ class Blocks(msgspec.Struct, frozen=True, kw_only=True):
     block_seconds: tuple[float, ...]
     queue_seconds: tuple[float, ...] = ()
     begun_seconds: tuple[float, ...] = ()
+    tried_steps: tuple[int, ...] = ()
+    tried_block_seconds: tuple[float, ...] = ()
 
     def images_per_second(self, images_per_step: int) -> float:
         """Return all images over all time, never a mean of rates."""
@@ -40,6 +43,18 @@ class Blocks(msgspec.Struct, frozen=True, kw_only=True):
     def step_seconds(self) -> float:
         """The mean seconds of a step in the blocks."""
         return math.fsum(self.block_seconds) / len(self.block_seconds) / self.steps_per_block
+
+
+class Requests(msgspec.Struct, frozen=True, kw_only=True):
+    """Single requests, each waited for, in the order taken.
+
+    They came in groups of `group_sizes` one right after another, which began at `begun_seconds` on the machine's monotonic
+    clock.
+    """
+
+    seconds: tuple[float, ...]
+    begun_seconds: tuple[float, ...]
+    group_sizes: tuple[int, ...]
 
 
 def timed(step: Step, synchronize: Step, repeats: int = 1) -> float:
@@ -67,8 +82,12 @@ def time_blocks(
     """
     warmup, queued = _warm_up(step, synchronize, protocol)
     repeats = math.ceil(block_seconds / median(warmup[len(warmup) // 2 :]))
-    while repeats > 1 and (tried := timed(step, synchronize, repeats)) < 0.8 * block_seconds:
-        repeats = math.ceil(repeats * block_seconds / tried)
+    tried: list[tuple[int, float]] = []
+    while repeats > 1:
+        tried.append((repeats, timed(step, synchronize, repeats)))
+        if tried[-1][1] >= 0.8 * block_seconds:
+            break
+        repeats = math.ceil(repeats * block_seconds / tried[-1][1])
     begun, samples = [], []
     for _ in range(protocol.blocks):
         if hand_over():
@@ -81,6 +100,8 @@ def time_blocks(
         steps_per_block=repeats,
         block_seconds=tuple(samples),
         begun_seconds=tuple(begun),
+        tried_steps=tuple(steps for steps, _ in tried),
+        tried_block_seconds=tuple(seconds for _, seconds in tried),
     )
 
 
@@ -115,21 +136,25 @@ def _warm_up(step: Step, synchronize: Step, protocol: Protocol) -> tuple[list[fl
 
 def time_requests(
     step: Step, synchronize: Step, *, requests: int, seconds: float, hand_over: Callable[[], bool] = lambda: False
-) -> tuple[float, ...]:
-    """Return the seconds of single requests, each waited for: `requests` of them, or what `seconds` allow.
+) -> Requests:
+    """Time single requests, each waited for: `requests` of them, or what `seconds` allow.
 
-    Whoever it is compared with has a turn after each of a few parts.
+    Whoever it is compared with has a turn before each of a few groups.
     """
     samples: list[float] = []
-    total, part = 0.0, 0
+    begun: list[float] = []
+    sizes: list[int] = []
+    total = 0.0
     while len(samples) < requests and total < seconds:
-        if max(len(samples) / requests, total / seconds) * _PARTS >= part:
-            part += 1
+        if max(len(samples) / requests, total / seconds) * _GROUPS >= len(sizes):
             if hand_over():
                 step()
+            begun.append(round(time.perf_counter(), 6))
+            sizes.append(0)
         samples.append(timed(step, synchronize))
+        sizes[-1] += 1
         total += samples[-1]
-    return tuple(samples)
+    return Requests(seconds=tuple(samples), begun_seconds=tuple(begun), group_sizes=tuple(sizes))
 
 
 def rotating(batches: list[Any], action: Callable[[Any], Any]) -> Step:

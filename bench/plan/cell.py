@@ -9,7 +9,8 @@ from bench.plan.protocol import Protocol
 from bench.plan.recipe import Recipe
 
 Execution = Literal["eager", "compiled", "xla"]
-# In a run that compares: B is what runs here, A what it is held against, and A again the control.
+# In a run that compares: B is what runs here, A what it is held against, and A again the control. Held against stored results,
+# what runs here has no side, and is itself what the control measures again.
 Side = Literal["a", "b", "a-again"]
 EXECUTIONS: tuple[Execution, ...] = ("eager", "compiled", "xla")
 PRECISIONS: dict[str, str] = {

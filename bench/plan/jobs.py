@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Sequence
+from typing import Literal
 
 from bench.measure import MEASUREMENTS
 from bench.plan.cards import framework_model
@@ -10,35 +11,38 @@ from bench.plan.matrix import Planned
 from bench.plan.protocol import Protocol
 from bench.plan.recipe import recipe
 
+# What is compared with: something that takes turns with it, or results that are stored.
+Against = Literal["turns", "stored"]
 
-def processes(measurement: str, protocol: Protocol, compared: bool = False) -> int:
-    """Return how many fresh processes a measurement may take; compared, as many as the protocol asks for at least.
+
+def processes(measurement: str, protocol: Protocol, in_turns: bool = False) -> int:
+    """Return how many fresh processes a measurement may take; in turns, as many as the protocol asks for at least.
 
     A test whose number of pairs hung on what the pairs said would be wrong more often than it claims.
     """
-    timed = protocol.processes if compared else protocol.processes_at_most
+    timed = protocol.processes if in_turns else protocol.processes_at_most
     return {"training": timed, "inference": timed, "accuracy": protocol.seeds}.get(measurement, 1)
 
 
-def jobs(planned: Sequence[Planned], protocol: Protocol, seed: int, compared: bool = False) -> tuple[Job, ...]:
+def jobs(planned: Sequence[Planned], protocol: Protocol, seed: int, against: Against | None = None) -> tuple[Job, ...]:
     """Return every job, in blocks: the first process of everything, then the second, each block shuffled by the seed.
 
     So a machine that grows warm or busy slows every cell alike, and a run that is cut short has something of each.
-    With `compared` every process is one of A and one of B, one right after the other: A B, then B A, or the other way
-    round by a coin. One measurement of one cell is the control, of which A is measured twice.
+    In turns every process is one of A and one of B, one right after the other: A B, then B A, or the other way
+    round by a coin. Whatever is compared with, one measurement of one cell is the control: of it A is measured twice, and
+    where A is stored, what is measured here.
     """
     tasks = [(entry, m) for entry in planned for m in MEASUREMENTS if m in entry.measurements]
     timed = [task for task in tasks if task[1] in ("training", "inference")]
-    control = random.Random(seed).choice(timed) if compared and timed else None
+    control = random.Random(seed).choice(timed) if against and timed else None
     found: list[Job] = []
     for process in range(max(protocol.processes_at_most, protocol.seeds)):
-        block = [task for task in tasks if process < processes(task[1], protocol, compared)]
+        block = [task for task in tasks if process < processes(task[1], protocol, against == "turns")]
         random.Random(f"{seed}/{process}").shuffle(block)
         for entry, measurement in block:
-            sides: list[Side | None] = [None]
-            if compared:
-                sides = ["a", "b", "a-again"] if (entry, measurement) == control else ["a", "b"]
-                random.Random(f"{seed}/{process // 2}/{entry.cell.id}/{measurement}").shuffle(sides)
+            sides: list[Side | None] = ["a", "b"] if against == "turns" else [None]
+            sides += ["a-again"] if (entry, measurement) == control else []
+            random.Random(f"{seed}/{process // 2}/{entry.cell.id}/{measurement}").shuffle(sides)
             found += [
                 Job(
                     cell=entry.cell,

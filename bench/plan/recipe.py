@@ -18,6 +18,8 @@ Policy = Literal["randaugment", "autoaugment", "trivialaugment"]
 Loss = Literal["cross-entropy", "bce", "weighted-bce", "focal"]
 # One cycle, and a warm-up, begin at a 25th of the highest rate (torch's OneCycleLR by its defaults).
 FIRST_RATE = 1 / 25
+# The least and the largest ratio of width to height of a random crop (Szegedy et al. 2015, Going Deeper with Convolutions).
+CROP_RATIO = 3 / 4, 4 / 3
 # Lin et al. 2017, Focal Loss for Dense Object Detection, whose best pair of the two is the default of torchvision and of Keras.
 FOCAL_ALPHA, FOCAL_GAMMA = 0.25, 2.0
 

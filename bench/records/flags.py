@@ -8,7 +8,7 @@ from statistics import fmean, median, stdev
 from bench.measure.nvml import POWER_CAP, THERMAL_OR_BRAKE
 from bench.measure.statistics import FEWEST_FOR_INTERVAL, median_interval
 from bench.measure.timing import settled
-from bench.records.rates import blocks, during_blocks, rate
+from bench.records.rates import blocks, during_blocks, rate, while_timed
 from bench.records.record import Export, Record
 
 _SPREAD = _CLOCK_SPREAD = 0.02
@@ -26,19 +26,26 @@ _MODE_SHARE = 0.1
 
 def flags(records: Sequence[Record]) -> dict[str, str]:
     """Return the flags of one row, whose records are the processes of one measurement of one cell, with what was seen."""
-    known = [record for record in records if blocks(record) or isinstance(record.figures, Export)]
+    known = [record for record in records if record.figures and _says_how_long(record)]
     if not known:
         return {}
     return {name: said for name, say in _FLAGS.items() if (said := say(known))}
 
 
+def _says_how_long(record: Record) -> bool:
+    return bool(blocks(record)) or isinstance(record.figures, Export) or record.measurement == "accuracy"
+
+
 def throttled(record: Record) -> str | None:
-    """Return how heat or a power brake slowed the GPU while the blocks were timed; None where it did not, or nobody knows."""
+    """Return how heat or a power brake slowed the GPU while it was timed; None where it did not, or nobody knows.
+
+    The clock is that of the blocks: between single requests, or while images are decoded, a GPU may rest.
+    """
     said = []
-    if any(int(reasons) & THERMAL_OR_BRAKE for reasons in during_blocks(record, "gpu_throttle_reasons")):
+    if any(int(reasons) & THERMAL_OR_BRAKE for _, reasons in while_timed(record, "gpu_throttle_reasons")):
         said.append("slowed by heat or a power brake")
     for kind in ("thermal", "reliability"):
-        grown = during_blocks(record, f"gpu_{kind}_violation_seconds")
+        grown = [seconds for _, seconds in while_timed(record, f"gpu_{kind}_violation_seconds")]
         if grown and grown[-1] > grown[0]:
             said.append(f"{grown[-1] - grown[0]:.2g} s of {kind} violations")
     clocks, shares = during_blocks(record, "gpu_sm_mhz"), during_blocks(record, "gpu_busy_share")
@@ -54,7 +61,7 @@ def _throttled(records: Sequence[Record]) -> str | None:
 
 
 def _power_capped(records: Sequence[Record]) -> str | None:
-    reasons = [int(value) for record in records for value in during_blocks(record, "gpu_throttle_reasons")]
+    reasons = [int(value) for record in records for _, value in while_timed(record, "gpu_throttle_reasons")]
     capped = sum(bool(value & POWER_CAP) for value in reasons)
     return f"{capped / len(reasons):.0%} of the time" if capped else None
 
@@ -99,19 +106,23 @@ def _modes(records: Sequence[Record]) -> Iterator[str]:
 
 def _company(records: Sequence[Record]) -> Iterator[str]:
     """Someone else on the GPU, or a busy processor that is not the job."""
-    company = False
-    for record in records:
-        before = record.telemetry.idle("gpu_processes") if record.telemetry else []
-        company |= max(before, default=0) > 0 or max(during_blocks(record, "gpu_processes"), default=0) > 1
-    if company:
+    if any(map(_strangers, records)):
         yield "another process on the device"
     other = []
     for record in records:
-        busy, own = during_blocks(record, "cpu_busy_cpus"), during_blocks(record, "cpu_job_cpus")
-        if busy and own:
-            other.append(fmean(busy) - fmean(own))
+        busy, own = dict(while_timed(record, "cpu_busy_cpus")), dict(while_timed(record, "cpu_job_cpus"))
+        if both := busy.keys() & own.keys():
+            other.append(fmean(busy[moment] - own[moment] for moment in both))
     if other and median(other) > _OTHER_LOAD_CPUS:
         yield f"{median(other):.1f} processors busy with something else"
+
+
+def _strangers(record: Record) -> bool:
+    """Return whether NVML listed a process before the job, or meanwhile more than there were jobs: several take turns."""
+    before = record.telemetry.idle("gpu_processes") if record.telemetry else []
+    jobs = dict(while_timed(record, "job_processes"))
+    listed = while_timed(record, "gpu_processes")
+    return max(before, default=0) > 0 or any(count > jobs.get(moment, 1) for moment, count in listed)
 
 
 _INSTABILITIES: tuple[Callable[[Sequence[Record]], Iterator[str]], ...] = (_spread, _drift, _clock, _modes, _company)
@@ -170,6 +181,9 @@ def _host_bound(records: Sequence[Record]) -> str | None:
 
 
 def _few_processes(records: Sequence[Record]) -> str | None:
+    """Accuracy is repeated for its seeds, whose number the protocol sets apart."""
+    if records[0].measurement == "accuracy":
+        return None
     return f"{len(records)}, not {FEWEST_FOR_INTERVAL}" if len(records) < FEWEST_FOR_INTERVAL else None
 
 

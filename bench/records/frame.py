@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from bench.errors import UsageError
 from bench.measure.statistics import percentile
 from bench.records.rates import joules_per_image
-from bench.records.record import Accuracy, Build, Export, Inference, Memory, Record, Training
+from bench.records.record import Accuracy, Build, Export, Inference, Memory, MultiLabelAccuracy, Record, Training
 from bench.records.store import latest, read
 
 if TYPE_CHECKING:
@@ -68,6 +68,8 @@ def figures(record: Record) -> dict[str, Value]:
             return _training(training, record)
         case Accuracy() as accuracy:
             return _accuracy(accuracy)
+        case MultiLabelAccuracy() as accuracy:
+            return _several_labels(accuracy)
         case Inference() as inference:
             return {
                 "inference_images_per_second": inference.resident.images_per_second(_batch(record)),
@@ -118,9 +120,21 @@ def _training(training: Training, record: Record) -> dict[str, Value]:
 
 
 def _accuracy(accuracy: Accuracy) -> dict[str, Value]:
+    return {"test_top1": accuracy.test_top1, "test_top5": accuracy.test_top5, **_fitted(accuracy)}
+
+
+def _several_labels(accuracy: MultiLabelAccuracy) -> dict[str, Value]:
+    scores = {"at_half": accuracy.test_at_half, "at_chosen": accuracy.test_at_chosen}
+    names = ("macro_f1", "micro_f1", "subset_accuracy", "hamming_loss")
     return {
-        "test_top1": accuracy.test_top1,
-        "test_top5": accuracy.test_top5,
+        **{f"test_{name}_{where}": getattr(of, name) for where, of in scores.items() for name in names},
+        "test_mean_average_precision": accuracy.test_mean_average_precision,
+        **_fitted(accuracy),
+    }
+
+
+def _fitted(accuracy: Accuracy | MultiLabelAccuracy) -> dict[str, Value]:
+    return {
         "best_epoch": accuracy.best_epoch,
         "seconds_per_epoch": accuracy.epochs[-1].elapsed_seconds / len(accuracy.epochs),
         "seconds_to_best_epoch": accuracy.epochs[accuracy.best_epoch - 1].elapsed_seconds,

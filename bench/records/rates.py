@@ -1,7 +1,9 @@
 """What a record says of speed, and what one of its machine's sensors said meanwhile; derived from the raw samples."""
 
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
 from statistics import fmean, median
 from typing import Literal, NamedTuple
 
@@ -11,10 +13,14 @@ from bench.records.record import Build, Ceilings, Export, Inference, Record, Tra
 
 # The product whose precision is that of a cell's.
 _PRODUCTS = {"fp32": "fp32", "tf32": "tf32", "amp-fp16": "fp16", "amp-bf16": "bf16", "bf16": "bf16"}
+LOADER = "training from the loader"
 # How much of a stretch its blocks must fill for its energy to be theirs.
 _WITHOUT_GAPS = 0.98
 # Forward passes that a step costs; the backward one counts two.
 _PASSES: dict[type, int] = {Training: 3, Inference: 1}
+
+
+Window = tuple[float, float]
 
 
 class Reference(NamedTuple):
@@ -57,7 +63,7 @@ def speeds(record: Record) -> Iterator[tuple[str, float]]:
     figures, size = record.figures, record.batch_size or 0
     if isinstance(figures, Training):
         yield "training", figures.resident.images_per_second(size)
-        yield "training from the loader", figures.loader.steps * size / figures.loader.total_seconds
+        yield LOADER, figures.loader.steps * size / figures.loader.total_seconds
     elif isinstance(figures, Inference):
         yield "inference", figures.resident.images_per_second(size)
         yield "latency p50", 1 / median(figures.latency_seconds)
@@ -71,16 +77,21 @@ def log_ratio(quantity: str, a: Record, b: Record) -> float:
     Of blocks that lie side by side in time it is the median of their log ratios: what the machine did to one it did to the
     other, and a moment's interruption of either does not count.
     """
-    blocks_a, blocks_b = blocks(a), blocks(b)
-    if quantity in ("training", "inference") and blocks_a and blocks_b:
-        images_a, images_b = (
-            blocks_a.steps_per_block * (a.batch_size or 0),
-            blocks_b.steps_per_block * (b.batch_size or 0),
-        )
-        took = zip(blocks_a.block_seconds, blocks_b.block_seconds, strict=False)
-        return median(math.log(images_b / seconds_b * seconds_a / images_a) for seconds_a, seconds_b in took)
+    side_by_side = zip(_block_rates(quantity, a), _block_rates(quantity, b), strict=False)
+    if ratios := [math.log(second / first) for first, second in side_by_side]:
+        return median(ratios)
     speed = [dict(speeds(record))[quantity] for record in (a, b)]
     return math.log(speed[1] / speed[0])
+
+
+def _block_rates(quantity: str, record: Record) -> list[float]:
+    """Return the images a second of each block that a quantity was timed in; none for one timed in single requests."""
+    size, timed = record.batch_size or 0, blocks(record)
+    if quantity in ("training", "inference") and timed:
+        return [size * timed.steps_per_block / seconds for seconds in timed.block_seconds]
+    if quantity == LOADER and isinstance(record.figures, Training):
+        return [size * block.steps / math.fsum(block.step_seconds) for block in record.figures.loader.blocks]
+    return []
 
 
 def blocks(record: Record) -> Blocks | None:
@@ -96,11 +107,56 @@ def rate(record: Record) -> float | None:
 
 def during_blocks(record: Record, series: str) -> list[float]:
     """Return what one series of the telemetry read while the blocks were timed."""
-    timed, telemetry = blocks(record), record.telemetry
-    if timed is None or telemetry is None:
+    return [value for _, value in _known_within(record, series, _block_windows(record))]
+
+
+def while_timed(record: Record, series: str) -> list[tuple[float, float]]:
+    """Return (time, value) of what one series read while anything was timed: blocks, single requests, or a whole training."""
+    return _known_within(record, series, timed_windows(record))
+
+
+def timed_windows(record: Record) -> list[Window]:
+    """Return when everything that a record times began and ended, on the machine's monotonic clock, in order.
+
+    Accuracy is timed by its epochs, and so from when its job was asked for to the end.
+    """
+    figures, telemetry = record.figures, record.telemetry
+    found = _block_windows(record)
+    if isinstance(figures, Training):
+        loader = figures.loader.blocks
+        found += [(b.begun_seconds, b.begun_seconds + math.fsum(b.step_seconds)) for b in loader if b.begun_seconds]
+    elif isinstance(figures, Inference | Export):
+        found += _request_windows(figures)
+    elif figures is not None and record.measurement == "accuracy" and telemetry is not None:
+        found += [(telemetry.begun_seconds + telemetry.idle_seconds, math.inf)]
+    return found
+
+
+def _block_windows(record: Record) -> list[Window]:
+    timed = blocks(record)
+    took = zip(timed.begun_seconds, timed.block_seconds, strict=False) if timed else ()
+    return [(begun, begun + seconds) for begun, seconds in took]
+
+
+def _request_windows(figures: Inference | Export) -> list[Window]:
+    samples, ends = figures.latency_seconds, list(accumulate(figures.latency_group_sizes))
+    groups = zip(figures.latency_begun_seconds, [0, *ends], ends, strict=False)
+    return [(begun, begun + math.fsum(samples[first:end])) for begun, first, end in groups]
+
+
+def _known_within(record: Record, series: str, windows: list[Window]) -> list[tuple[float, float]]:
+    """Return the (time, value) that are known of a series within windows, on the machine's monotonic clock."""
+    telemetry = record.telemetry
+    if telemetry is None or series not in telemetry.series:
         return []
-    windows = [(begun, begun + took) for begun, took in zip(timed.begun_seconds, timed.block_seconds, strict=False)]
-    return [v for moment, v in telemetry.known(series) if any(begun <= moment <= end for begun, end in windows)]
+    elapsed, values = telemetry.elapsed_seconds, telemetry.series[series]
+    found: list[tuple[float, float]] = []
+    for begun, ended in windows:
+        first = bisect_left(elapsed, begun - telemetry.begun_seconds)
+        last = bisect_right(elapsed, ended - telemetry.begun_seconds)
+        pairs = zip(elapsed[first:last], values[first:last], strict=True)
+        found += [(telemetry.begun_seconds + moment, value) for moment, value in pairs if value is not None]
+    return found
 
 
 def sm_mhz(record: Record) -> float | None:

@@ -7,9 +7,11 @@ Schema history
 2   2026-11   the protocol's preset, its most processes, its tolerance and the most seconds of its warm-up; the blocks' beginning
               and their queueing; the side of a comparison; telemetry; ceilings; a device's memory as NVML saw it
 3   2026-11   of an epoch what was trained, its seconds of training and of waiting for data, and a score in place of the top-1;
-              several labels an image; the recipe itself
+              several labels an image; the recipe itself; of the loader each step in place of the sums; the blocks tried; when
+              groups of requests began
 """
 
+import math
 from typing import Literal
 
 import msgspec
@@ -36,12 +38,41 @@ class Build(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     build_seconds: float
 
 
-class LoaderTiming(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Training from the real loader; `wait_seconds` of `total_seconds` went by before a batch was in hand."""
+class LoaderBlock(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Steps from the loader between two synchronisations, of which the last step's seconds hold the second.
 
+    `step_seconds` and, within them, `wait_seconds` until the batch was in hand: of each step in the order taken, or of as
+    many neighbours together as keep a block's samples few. `begun_seconds` is on the machine's monotonic clock.
+    """
+
+    begun_seconds: float | None
     steps: int
-    total_seconds: float
-    wait_seconds: float
+    step_seconds: tuple[float, ...]
+    wait_seconds: tuple[float, ...]
+
+
+class LoaderTiming(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Training from the real loader. The first step, which starts it, stands apart and is in none of the sums.
+
+    Schema 1 and 2 kept sums only: those stand as one block of one sample.
+    """
+
+    first_step_seconds: float | None
+    first_wait_seconds: float | None
+    blocks: tuple[LoaderBlock, ...]
+
+    @property
+    def steps(self) -> int:
+        return sum(block.steps for block in self.blocks)
+
+    @property
+    def total_seconds(self) -> float:
+        return math.fsum(seconds for block in self.blocks for seconds in block.step_seconds)
+
+    @property
+    def wait_seconds(self) -> float:
+        """What of the total went by before a batch was in hand."""
+        return math.fsum(seconds for block in self.blocks for seconds in block.wait_seconds)
 
 
 class Training(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="training", tag_field="kind"):
@@ -126,13 +157,18 @@ class MultiLabelAccuracy(
 class Inference(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="inference", tag_field="kind"
 ):
-    """`resident`: forward passes at the cell's batch. Latency: single images, each waited for."""
+    """`resident`: forward passes at the cell's batch. Latency: single images, each waited for.
+
+    `latency_begun_seconds`: when each group of `latency_group_sizes` requests began, on the machine's monotonic clock.
+    """
 
     first_batch_seconds: float
     compile_seconds: float | None
     resident: Blocks
     latency_warmup_seconds: tuple[float, ...]
     latency_seconds: tuple[float, ...]
+    latency_begun_seconds: tuple[float, ...] = ()
+    latency_group_sizes: tuple[int, ...] = ()
 
 
 class MemoryPeak(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -156,7 +192,8 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class Export(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="export", tag_field="kind"):
     """An artifact that agrees with its source; errors are over all logits of `compared_images` real images.
 
-    `maximum_relative_error` is the maximum absolute error over the largest absolute logit.
+    `maximum_relative_error` is the maximum absolute error over the largest absolute logit. Requests came in groups as
+    those of `Inference`.
     """
 
     export_seconds: float
@@ -164,6 +201,8 @@ class Export(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     load_seconds: float
     first_inference_seconds: float
     latency_seconds: tuple[float, ...]
+    latency_begun_seconds: tuple[float, ...] = ()
+    latency_group_sizes: tuple[int, ...] = ()
     threads: int
     compared_images: int
     maximum_absolute_error: float

@@ -132,13 +132,27 @@ def _decode(line: bytes, where: str) -> Record:
 def _upgraded(record: dict[str, Any]) -> dict[str, Any]:
     """Return a record of an earlier schema as one of today.
 
-    Schema 1 had a fixed number of processes and a warm-up that looked for nothing; 1 and 2 called an epoch's score its top-1.
+    Schema 1 had a fixed number of processes and a warm-up that looked for nothing; 1 and 2 kept of the loader sums only, and
+    called an epoch's score its top-1.
     """
     added: dict[str, Any] = {"schema": SCHEMA}
     if record["schema"] < 2:
         old = record.get("protocol", {})
         limits = {"processes_at_most": old.get("processes"), "warmup_at_most_seconds": old.get("warmup_seconds")}
         added["protocol"] = old | limits
-    for epoch in (record.get("figures") or {}).get("epochs", ()):
+    figures = record.get("figures") or {}
+    for epoch in figures.get("epochs", ()):
         epoch["validation_score"] = epoch.pop("validation_top1", None)
+    if "loader" in figures:
+        figures["loader"] = _loader_of_sums(figures["loader"])
     return record | added
+
+
+def _loader_of_sums(sums: dict[str, Any]) -> dict[str, Any]:
+    block = {
+        "begun_seconds": None,
+        "steps": sums.get("steps"),
+        "step_seconds": [sums.get("total_seconds")],
+        "wait_seconds": [sums.get("wait_seconds")],
+    }
+    return {"first_step_seconds": None, "first_wait_seconds": None, "blocks": [block]}

@@ -194,12 +194,12 @@ def _first(row: Row, kind: type[T]) -> T:
 
 
 def _latency(share: float) -> Callable[[Row], str]:
-    """Return a column of a percentile over the requests of all processes."""
-    return lambda row: milliseconds([s for i in row.figures(Inference) for s in i.latency_seconds], share)
+    """Return a column of the percentiles of each process's requests."""
+    return lambda row: milliseconds([i.latency_seconds for i in row.figures(Inference)], share)
 
 
 def _export_latency(share: float) -> Callable[[Row], str]:
-    return lambda row: milliseconds(_first(row, Export).latency_seconds, share)
+    return lambda row: milliseconds([_first(row, Export).latency_seconds], share)
 
 
 MODEL: Columns = {
@@ -309,8 +309,8 @@ EXPORTS: Columns = MODEL | {
     ),
     "Export, s": lambda row: number(_first(row, Export).export_seconds),
     "MiB": lambda row: number(_first(row, Export).artifact_bytes / 2**20),
-    "Load, ms": lambda row: milliseconds([_first(row, Export).load_seconds], 0.5),
-    "First, ms": lambda row: milliseconds([_first(row, Export).first_inference_seconds], 0.5),
+    "Load, ms": lambda row: milliseconds([[_first(row, Export).load_seconds]], 0.5),
+    "First, ms": lambda row: milliseconds([[_first(row, Export).first_inference_seconds]], 0.5),
     "p50, ms": _export_latency(0.5),
     "p90, ms": _export_latency(0.9),
     "p99, ms": _export_latency(0.99),

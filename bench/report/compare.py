@@ -2,38 +2,42 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 
 import msgspec
 
 from bench.errors import UsageError, unknown
-from bench.measure.verdict import FALSE_DISCOVERIES, SAME_MACHINE_MARGIN, Judgement, Verdict, paired, unpaired, verdicts
+from bench.measure.verdict import SAME_MACHINE_MARGIN, Judgement, Verdict, paired, unpaired, verdicts
 from bench.plan.cell import Cell
 from bench.records.flags import flags
 from bench.records.rates import log_ratio, sm_mhz, speeds
 from bench.records.record import Record
-from bench.report.format import NOTHING, rate
-from bench.report.table import Table
+from bench.report.conditions import Key, axes, unlike
 
 # Fewer processes, or the same figure copied, give no spread to judge by.
 FEWEST = 2
 TWO_RUNS_MARGIN = 0.05
-_PROTOCOL_FREE = ("preset", "processes", "processes_at_most", "seeds", "timeout_seconds")
 _CONTROL = "a-again"
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
-    """One of the two: its name as given, its records, and the axes that it fixes to a value of its own."""
+    """One of the two: its name as given, its records, and the axes that it fixes to a value of its own.
+
+    `controls`: a run each, what it measured twice as if it were two, first and again.
+    """
 
     name: str
     records: tuple[Record, ...]
     fixed: dict[str, str]
+    controls: dict[str, tuple[tuple[Record, ...], tuple[Record, ...]]]
 
 
 class Pair(msgspec.Struct, frozen=True, kw_only=True):
     """One quantity of one cell on both sides, a rate a process each: more is faster. No verdict with too few processes.
 
-    `flags`: of either side.
+    `flags`: of either side. `in_cycles`: whether a verdict on a GPU was checked in images a clock cycle; None where it
+    need not be.
     """
 
     cell: dict[str, str | int]
@@ -42,13 +46,14 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True):
     b: tuple[float, ...]
     verdict: Verdict | None
     flags: tuple[str, ...]
+    in_cycles: bool | None
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     """`differences`: in what the sides are unlike but for what was measured. `unmatched`: rows that one side alone has.
 
-    `in_turns`: whether both ran on one machine in turns, process against process. Then `control` has A against A, and
-    where that differs no verdict stands.
+    `in_turns`: whether both ran on one machine in turns, process against process. `machines`: in what those differ.
+    `control`: the same thing measured twice, where a run has it. `stands`: False where that differs: no verdict then does.
     """
 
     a: str
@@ -56,14 +61,11 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     in_turns: bool
     margin: float
     differences: tuple[str, ...]
+    machines: tuple[str, ...]
     pairs: tuple[Pair, ...]
     control: tuple[Pair, ...]
+    stands: bool
     unmatched: int
-
-    @property
-    def stands(self) -> bool:
-        """Whether the control says that the run can tell anything."""
-        return not any(_differs(pair.verdict) for pair in self.control)
 
 
 def part(text: str, records: Sequence[Record]) -> Part:
@@ -77,20 +79,25 @@ def part(text: str, records: Sequence[Record]) -> Part:
         if not equals:
             raise UsageError(f"{text!r}: write {axis}=VALUE")
         fixed[axis] = value
-    kept = tuple(record for record in records if all(_value(record, axis) == value for axis, value in fixed.items()))
+    kept = tuple(
+        record
+        for record in records
+        if ("side" in fixed or record.side != _CONTROL)
+        and all(_value(record, axis) == value for axis, value in fixed.items())
+    )
     if not any(record.figures for record in kept):
         raise UsageError(f"{text}: no results; bench list and the file's own table say what there is")
-    return Part(name=text, records=kept, fixed=fixed)
+    if has_both_sides(kept):
+        raise UsageError(f"{text} has two sides: write {text}{',' if label else ':'}side=b, or side=a")
+    runs = {record.run for record in kept}
+    return Part(name=text, records=kept, fixed=fixed, controls=_controls([r for r in records if r.run in runs]))
 
 
-def sides(path: str, records: Sequence[Record]) -> tuple[Part, Part, Part | None]:
-    """Return A, B and the control of one run that compares; raise `UsageError` for a run of one side."""
+def sides(path: str, records: Sequence[Record]) -> tuple[Part, Part]:
+    """Return A and B of one run that compares; raise `UsageError` for a run of one side."""
     if not has_both_sides(records):
         raise UsageError(f"{path} has figures of one side only; name two results, or measure with bench run --against")
-    control = (
-        part(f"{path}:side={_CONTROL}", records) if any(r.figures and r.side == _CONTROL for r in records) else None
-    )
-    return part(f"{path}:side=a", records), part(f"{path}:side=b", records), control
+    return part(f"{path}:side=a", records), part(f"{path}:side=b", records)
 
 
 def has_both_sides(records: Sequence[Record]) -> bool:
@@ -98,97 +105,143 @@ def has_both_sides(records: Sequence[Record]) -> bool:
     return {"a", "b"} <= {record.side for record in records if record.figures}
 
 
+def _controls(records: Sequence[Record]) -> dict[str, tuple[tuple[Record, ...], tuple[Record, ...]]]:
+    again = [record for record in records if record.side == _CONTROL and record.figures]
+    rows = {(record.run, record.cell, record.measurement) for record in again}
+    first = [r for r in records if r.side in ("a", None) and r.figures and (r.run, r.cell, r.measurement) in rows]
+    return {
+        run: (tuple(r for r in first if r.run == run), tuple(r for r in again if r.run == run))
+        for run in {record.run for record in first}
+    }
+
+
 def _value(record: Record, axis: str) -> str:
     return str(record.side if axis == "side" else getattr(record.cell, axis))
 
 
-def compare(a: Part, b: Part, control: Part | None = None, margin: float | None = None) -> Comparison:
+def compare(a: Part, b: Part, margin: float | None = None) -> Comparison:
     """Match what both sides have, but for the axes that either fixes, and judge every pair; over all rows together.
 
-    Sides of one run are held against each other process by process, with a margin of 1 % or of what the control gave where
-    that is more; else two runs, with 5 %.
+    Sides of one run are held against each other process by process, with a margin of 1 %; else two runs, with 5 %; or of
+    what a control gave where that is more. Raises `UsageError` where one row of a side would be of several cells.
     """
-    in_turns = {"side"} == a.fixed.keys() == b.fixed.keys() and _runs(a) == _runs(b)
-    checked = _judged(a, control, SAME_MACHINE_MARGIN, in_turns)[0] if control else ()
+    in_turns = _in_turns(a, b)
+    checked = tuple(pair for first, again in (a.controls | b.controls).values() for pair in _control(first, again))
     if margin is None:
         given = [abs(pair.verdict.ratio - 1) for pair in checked if pair.verdict]
-        margin = max([SAME_MACHINE_MARGIN, *given]) if in_turns else TWO_RUNS_MARGIN
-    pairs, unmatched = _judged(a, b, margin, in_turns)
-    found = Comparison(
+        margin = max([SAME_MACHINE_MARGIN if in_turns else TWO_RUNS_MARGIN, *given])
+    free = a.fixed.keys() | b.fixed.keys()
+    found = [_by_process(one.name, one.records, free) for one in (a, b)]
+    pairs = _judged(found[0], found[1], margin, in_turns)
+    stands = not any(_differs(pair.verdict) for pair in checked)
+    held = [[record for record in one.records if record.figures] for one in (a, b)]
+    differences, machines = ((), ()) if in_turns else unlike(held[0], held[1], free)
+    return Comparison(
         a=a.name,
         b=b.name,
         in_turns=in_turns,
         margin=margin,
-        differences=() if in_turns else tuple(sorted(_differences(a, b, a.fixed.keys() | b.fixed.keys()))),
-        pairs=pairs,
+        differences=differences,
+        machines=machines,
+        pairs=pairs if stands else tuple(msgspec.structs.replace(pair, verdict=None) for pair in pairs),
         control=checked,
-        unmatched=unmatched,
+        stands=stands,
+        unmatched=len(found[0].keys() ^ found[1].keys()),
     )
-    if found.stands:
-        return found
-    return msgspec.structs.replace(found, pairs=tuple(msgspec.structs.replace(p, verdict=None) for p in pairs))
 
 
-Key = tuple[tuple[tuple[str, str | int], ...], str]
+def _in_turns(a: Part, b: Part) -> bool:
+    """Return whether the parts are two sides of the same runs, and fix nothing else to different values."""
+    rest = [{axis: value for axis, value in one.fixed.items() if axis != "side"} for one in (a, b)]
+    runs = [{record.run for record in one.records} for one in (a, b)]
+    return {"side"} <= a.fixed.keys() & b.fixed.keys() and rest[0] == rest[1] and runs[0] == runs[1]
+
+
 Process = tuple[str, int]
-Rows = tuple[Key, dict[Process, tuple[float, Record]], dict[Process, tuple[float, Record]]]
+Speeds = dict[Process, tuple[float, Record]]
+Rows = dict[Key, tuple[Speeds, Speeds]]
+Judged = tuple[Verdict, bool | None]
 
 
-def _runs(one: Part) -> set[str]:
-    return {record.run for record in one.records}
+def _control(first: Sequence[Record], again: Sequence[Record]) -> tuple[Pair, ...]:
+    in_turns = first[0].side is not None
+    rows = [_by_process(records[0].run, records, frozenset()) for records in (first, again)]
+    return _judged(rows[0], rows[1], SAME_MACHINE_MARGIN if in_turns else TWO_RUNS_MARGIN, in_turns)
 
 
-def _judged(a: Part, b: Part, margin: float, in_turns: bool) -> tuple[tuple[Pair, ...], int]:
-    """Return the pairs with their verdicts, and the number of rows that one side alone has."""
-    free = a.fixed.keys() | b.fixed.keys()
-    found = [_by_process(one, free) for one in (a, b)]
-    keys = sorted(found[0].keys() & found[1].keys(), key=_order)
-    judge = _judged_in_turns if in_turns else _judged_apart
-    verdict = judge([(key, found[0][key], found[1][key]) for key in keys], margin)
-    pairs = tuple(
+def _judged(a: dict[Key, Speeds], b: dict[Key, Speeds], margin: float, in_turns: bool) -> tuple[Pair, ...]:
+    """Return the rows that both have, with their verdicts."""
+    rows = {key: (a[key], b[key]) for key in sorted(a.keys() & b.keys(), key=_order)}
+    judged = (_judged_in_turns if in_turns else _judged_apart)(rows, margin)
+    flagged = _flagged(rows)
+    return tuple(
         Pair(
             cell=dict(key[0]),
             quantity=key[1],
-            a=tuple(value for value, _ in found[0][key].values()),
-            b=tuple(value for value, _ in found[1][key].values()),
-            verdict=verdict.get(key),
-            flags=tuple(
-                dict.fromkeys(flag for one in found for flag in flags([record for _, record in one[key].values()]))
-            ),
+            a=tuple(value for value, _ in a[key].values()),
+            b=tuple(value for value, _ in b[key].values()),
+            verdict=judged[key][0] if key in judged else None,
+            flags=flagged[key],
+            in_cycles=judged[key][1] if key in judged else None,
         )
-        for key in keys
+        for key in rows
     )
-    return pairs, len(found[0].keys() ^ found[1].keys())
 
 
-def _judged_apart(rows: Sequence[Rows], margin: float) -> dict[Key, Verdict]:
-    rates = {key: [[value for value, _ in own.values()] for own in both] for key, *both in rows}
+def _flagged(rows: Rows) -> dict[Key, tuple[str, ...]]:
+    """Return the flags of either side of each row; those of one cell's quantities, which are of the same records, once."""
+    known: dict[tuple[int, ...], dict[str, str]] = {}
+    found: dict[Key, tuple[str, ...]] = {}
+    for key, both in rows.items():
+        said: dict[str, None] = {}
+        for own in both:
+            records = [record for _, record in own.values()]
+            which = tuple(map(id, records))
+            if which not in known:
+                known[which] = flags(records)
+            said |= dict.fromkeys(known[which])
+        found[key] = tuple(said)
+    return found
+
+
+def _judged_apart(rows: Rows, margin: float) -> dict[Key, Judged]:
+    rates = {key: [[value for value, _ in own.values()] for own in both] for key, both in rows.items()}
     judged = {key: both for key, both in rates.items() if all(len(set(own)) >= FEWEST for own in both)}
-    return dict(zip(judged, verdicts([unpaired(*both) for both in judged.values()], margin), strict=True))
+    found = verdicts([unpaired(*both) for both in judged.values()], margin)
+    return {key: (verdict, None) for key, verdict in zip(judged, found, strict=True)}
 
 
-def _judged_in_turns(rows: Sequence[Rows], margin: float) -> dict[Key, Verdict]:
+def _judged_in_turns(rows: Rows, margin: float) -> dict[Key, Judged]:
     """Judge the log ratios of processes that took turns; on a GPU once more with rates taken a clock cycle.
 
-    There a verdict of difference that cycles do not repeat becomes INCONCLUSIVE: a clock that moved is no speed-up.
+    There a verdict of difference that cycles do not repeat becomes INCONCLUSIVE: a clock that moved is no speed-up. Pairs
+    without a clock have no say in that; where all but one lack it, the verdict is marked as not checked.
     """
     ratios, cycles = {}, {}
-    for key, a, b in rows:
+    for key, (a, b) in rows.items():
         pairs = [(a[process][1], b[process][1]) for process in sorted(a.keys() & b.keys())]
         found = [log_ratio(key[1], *pair) for pair in pairs]
         if len(set(found)) < FEWEST:
             continue
         ratios[key] = found
         clocks = [(sm_mhz(first), sm_mhz(second)) for first, second in pairs]
-        moved = [math.log(second / first) for first, second in clocks if first and second]
-        if len(moved) == len(found):
-            cycles[key] = [ratio - clock for ratio, clock in zip(found, moved, strict=True)]
+        own = [
+            r - math.log(second / first) for r, (first, second) in zip(found, clocks, strict=True) if first and second
+        ]
+        if len(set(own)) >= FEWEST:
+            cycles[key] = own
     judged = dict(zip(ratios, verdicts([paired(own) for own in ratios.values()], margin), strict=True))
-    again = zip(cycles, verdicts([paired(own) for own in cycles.values()], margin), strict=True)
-    for key, verdict in again:
-        if _differs(judged[key]) and verdict.judgement is not judged[key].judgement:
-            judged[key] = msgspec.structs.replace(judged[key], judgement=Judgement.INCONCLUSIVE)
-    return judged
+    again = dict(zip(cycles, verdicts([paired(own) for own in cycles.values()], margin), strict=True))
+    return {key: _checked(verdict, again.get(key), rows[key][0]) for key, verdict in judged.items()}
+
+
+def _checked(verdict: Verdict, in_cycles: Verdict | None, a: Speeds) -> Judged:
+    if in_cycles is None:
+        on_gpu = any(record.cell.device.startswith("cuda") for _, record in a.values())
+        return verdict, False if on_gpu else None
+    if _differs(verdict) and in_cycles.judgement is not verdict.judgement:
+        return msgspec.structs.replace(verdict, judgement=Judgement.INCONCLUSIVE), True
+    return verdict, True
 
 
 def _differs(verdict: Verdict | None) -> bool:
@@ -199,127 +252,26 @@ def _order(key: Key) -> tuple[str, ...]:
     return *(str(value) for _, value in key[0]), key[1]
 
 
-def _by_process(one: Part, free: set[str]) -> dict[Key, dict[Process, tuple[float, Record]]]:
+def _by_process(name: str, records: Sequence[Record], free: AbstractSet[str]) -> dict[Key, Speeds]:
     """Return each process's speed and its record, by what was measured."""
-    found: dict[Key, dict[Process, tuple[float, Record]]] = defaultdict(dict)
-    for record in one.records:
-        axes = tuple((axis, getattr(record.cell, axis)) for axis in Cell.__struct_fields__ if axis not in free)
+    found: dict[Key, Speeds] = defaultdict(dict)
+    for record in records:
+        fixed = axes(record.cell, free)
         for quantity, value in speeds(record):
-            found[axes, quantity][record.run, record.process] = value, record
+            own, process = found[fixed, quantity], (record.run, record.process)
+            if process in own:
+                other = own[process][1].cell
+                several = [
+                    axis for axis in free if axis != "side" and _value(record, axis) != str(getattr(other, axis))
+                ]
+                raise UsageError(
+                    f"{name} has several {quantity} figures of one process where the comparison leaves "
+                    f"{', '.join(sorted(several)) or 'nothing'} free: {other.id} and {record.cell.id}; fix it on both sides"
+                )
+            own[process] = value, record
     return found
-
-
-def _differences(a: Part, b: Part, free: set[str]) -> Iterator[str]:
-    """Yield, by name and with both values, what differs of the protocol, the recipe and the software."""
-    for what, read in _CONDITIONS.items():
-        if what == "recipe" and "recipe" in free:
-            continue
-        values = [sorted({read(record) for record in one.records if record.figures}) for one in (a, b)]
-        if values[0] != values[1]:
-            yield f"{what}: {', '.join(values[0])} in A, {', '.join(values[1])} in B"
-    packages = [_packages(one) for one in (a, b)]
-    for name in packages[0].keys() | packages[1].keys():
-        versions = [held.get(name, "none") for held in packages]
-        if versions[0] != versions[1]:
-            yield f"{name}: {versions[0]} in A, {versions[1]} in B"
-
-
-def _packages(one: Part) -> Mapping[str, str]:
-    found: dict[str, set[str]] = defaultdict(set)
-    for record in one.records:
-        for name, version in record.environment.packages.items():
-            found[name].add(version)
-    return {name: ", ".join(sorted(versions)) for name, versions in found.items()}
-
-
-def _protocol(record: Record) -> str:
-    values = msgspec.to_builtins(record.protocol)
-    return " ".join(f"{name}={value}" for name, value in values.items() if name not in _PROTOCOL_FREE)
-
-
-_CONDITIONS: dict[str, Callable[[Record], str]] = {
-    "protocol": _protocol,
-    "recipe": lambda record: record.hashes.recipe,
-    "isolation": lambda record: record.isolation,
-    "python": lambda record: record.environment.python,
-    "bench's own code": lambda record: record.environment.code or "unknown",
-}
-
-
-def table(comparison: Comparison) -> Table:
-    """Return the comparison as a table, what differs clearly first."""
-    columns = (*_axes(comparison), "Quantity", "A", "B", "B over A", "Adjusted p", "Verdict", "Flags")
-    order = list(Judgement)
-    pairs = sorted(
-        comparison.pairs,
-        key=lambda pair: order.index(pair.verdict.judgement) if pair.verdict else len(order),
-    )
-    rows = tuple(
-        (
-            *(str(pair.cell[axis]) for axis in _axes(comparison)),
-            pair.quantity,
-            rate(pair.a),
-            rate(pair.b),
-            *_said(pair.verdict, comparison.stands),
-            ", ".join(pair.flags) or NOTHING,
-        )
-        for pair in pairs
-    )
-    return Table(
-        title=f"B = {comparison.b} against A = {comparison.a}",
-        columns=columns,
-        labels=len(_axes(comparison)) + 1,
-        rows=rows,
-        notes=(
-            _NOTE.format(
-                how=_IN_TURNS if comparison.in_turns else _APART,
-                margin=comparison.margin,
-                false_discoveries=FALSE_DISCOVERIES,
-            ),
-            *_control_notes(comparison),
-            f"Rows that one side alone has: {comparison.unmatched}.",
-            *(f"Unlike: {difference}." for difference in comparison.differences),
-        ),
-    )
-
-
-def as_json(comparison: Comparison) -> str:
-    """Return the comparison as JSON, its rates raw."""
-    return msgspec.json.format(msgspec.json.encode(comparison), indent=2).decode()
 
 
 def slower(comparison: Comparison) -> bool:
     """Return whether any row is SLOWER."""
     return any(pair.verdict and pair.verdict.judgement is Judgement.SLOWER for pair in comparison.pairs)
-
-
-def _axes(comparison: Comparison) -> tuple[str, ...]:
-    """Return the axes on which the rows differ, so that each is told."""
-    cells = [pair.cell for pair in comparison.pairs]
-    return tuple(axis for axis in (cells[0] if cells else ()) if len({cell[axis] for cell in cells}) > 1)
-
-
-def _control_notes(comparison: Comparison) -> Iterator[str]:
-    for pair in comparison.control:
-        if pair.verdict is not None:
-            ratio, _, said = _said(pair.verdict, True)
-            cell = ", ".join(str(pair.cell[axis]) for axis in ("architecture", "framework", "precision", "execution"))
-            yield f"Control, A against A: {cell}, {pair.quantity}: {ratio}, {said}."
-    if not comparison.stands:
-        yield "The control differs from itself, so no verdict of this run stands."
-
-
-def _said(verdict: Verdict | None, stands: bool) -> tuple[str, str, str]:
-    if verdict is None:
-        return NOTHING, NOTHING, "too few processes" if stands else "none: the control differs"
-    ratio = f"{verdict.ratio:.3f} ({verdict.low:.3f}–{verdict.high:.3f})"
-    return ratio, f"{verdict.adjusted_p:.2g}", verdict.judgement.value
-
-
-_APART = "ratio of geometric means (Welch)"
-_IN_TURNS = "the mean ratio of processes that took turns, of each pair the median over blocks side by side"
-_NOTE = (
-    "Rates: median over processes, more is faster; a latency stands as requests a second. B over A: {how}, "
-    "with Student's 95 % interval over processes. FASTER and SLOWER: the interval wholly beyond ±{margin:.3g} and p, "
-    "adjusted over all rows, at most {false_discoveries}; SAME: wholly within; else INCONCLUSIVE."
-)

@@ -11,7 +11,7 @@ TOO_FEW = "too few"
 
 
 def rate(values: Sequence[float]) -> str:
-    """Return the median of one rate a process, with its range where there are several processes."""
+    """Return the median of one figure a process, with its range where there are several processes."""
     if not values:
         return NOTHING
     interval = median_interval(values)
@@ -21,12 +21,14 @@ def rate(values: Sequence[float]) -> str:
     return f"{text} ({_three_digits(interval.low)}–{_three_digits(interval.high)})"
 
 
-def milliseconds(samples: Sequence[float], share: float) -> str:
-    """Return a percentile of seconds in milliseconds, or that the samples do not support it."""
-    if not samples:
-        return NOTHING
-    value = percentile(samples, share)
-    return TOO_FEW if value is None else _three_digits(value * 1e3)
+def milliseconds(processes: Sequence[Sequence[float]], share: float) -> str:
+    """Return a percentile of seconds in milliseconds, as a rate is shown: the median of each process's, with its range.
+
+    Or that the samples of a process do not support it.
+    """
+    found = [percentile(samples, share) for samples in processes if samples]
+    known = [value * 1e3 for value in found if value is not None]
+    return rate(known) if len(known) == len(found) else TOO_FEW
 
 
 def top1(shares: Sequence[float], images: int) -> str:

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from statistics import fmean
 
 import msgspec
@@ -20,8 +21,13 @@ from bench.report.table import Table
 # A model that answers no better than this many times chance has not learned; its throughput is of no use.
 _LEARNED = 2.0
 _WALL_SLACK = 1.001
+# Between two blocks of a job that has no turns to give lies less than a millisecond.
+_GAPS = 0.02
+_CLOCK_SECONDS = 1e-5
 # Boards pass their limit for moments; a ceiling is measured with noise of its own.
 _POWER_SLACK = _CEILING_SLACK = 1.1
+_CPU_SLACK = 1.05
+_WHOLE = 1e-6
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,7 +45,7 @@ def lint(records: Sequence[Record]) -> tuple[Finding, ...]:
     found = [
         _finding(name, record, said) for record in records for name, check in _LINTS.items() for said in check(record)
     ]
-    return (*found, *_void(records), *_beyond(records), *_control(records))
+    return (*found, *_turns(records), *_void(records), *_beyond(records), *_control(records))
 
 
 def table(findings: Sequence[Finding]) -> Table:
@@ -86,6 +92,32 @@ def _time(record: Record) -> Iterator[str]:
         yield f"{inside:.1f} s of timed work in a job of {record.wall_seconds:.1f} s"
 
 
+def _gaps(record: Record) -> Iterator[str]:
+    """Images ≠ throughput × time: the seconds of the blocks are not those from the beginning of one to that of the next."""
+    timed = blocks(record)
+    if timed is None or len(timed.begun_seconds) < 2 or record.side is not None:
+        return  # Between blocks others have turns.
+    inside = sum(timed.block_seconds)
+    whole = timed.begun_seconds[-1] + timed.block_seconds[-1] - timed.begun_seconds[0]
+    if whole > inside / (1 - _GAPS):
+        yield f"blocks of {inside:.3g} s altogether stand in {whole:.3g} s: images a second × seconds are not the images"
+
+
+def _turns(records: Sequence[Record]) -> Iterator[Finding]:
+    """Blocks of one process, or of those that took turns with it, that overlap: one of their two clocks is wrong."""
+    together: dict[tuple[str, str, str, int], list[tuple[float, float, Record]]] = defaultdict(list)
+    for record in records:
+        timed = blocks(record)
+        if timed is not None:
+            own = together[record.run, record.cell.id, record.measurement, record.process]
+            own += [(b, b + s, record) for b, s in zip(timed.begun_seconds, timed.block_seconds, strict=False)]
+    for own in together.values():
+        for (_, end, _), (begun, _, record) in pairwise(sorted(own, key=lambda block: block[0])):
+            if begun < end - _CLOCK_SECONDS:
+                yield _finding("turns", record, f"a block began {end - begun:.3g} s before the one before it had ended")
+                break
+
+
 def _seconds(blocks: Blocks) -> float:
     return sum(blocks.warmup_step_seconds) + sum(blocks.block_seconds)
 
@@ -97,6 +129,36 @@ def _share(record: Record) -> Iterator[str]:
         yield "more time waited for data than went by"
     if isinstance(figures, Accuracy) and not 0 <= figures.test_top1 <= (figures.test_top5 or 1) <= 1:
         yield f"top-1 of {figures.test_top1} with a top-5 of {figures.test_top5}"
+    for what, share, images in _shares(record):
+        if abs(share * images - round(share * images)) > _WHOLE * images:
+            yield f"{what} of {share} is no number of {images} images"
+
+
+def _shares(record: Record) -> Iterator[tuple[str, float, int]]:
+    """Yield the shares of a record of which it has the whole as well: name, share, images."""
+    figures = record.figures
+    if isinstance(figures, Accuracy):
+        yield "a top-1", figures.test_top1, figures.test_images
+        if figures.test_top5 is not None:
+            yield "a top-5", figures.test_top5, figures.test_images
+        for epoch in figures.epochs:
+            yield "a top-1 on validation", epoch.validation_score, figures.validation_images
+    elif isinstance(figures, Export):
+        yield "an equal top-1", figures.top1_agreement, figures.compared_images
+
+
+def _devices(record: Record) -> Iterator[str]:
+    """More than the machine has: a device beyond the last, or more threads or busy processors than there are."""
+    there = record.environment
+    kind, _, number = record.cell.device.partition(":")
+    if kind == "cuda" and int(number or 0) >= len(there.gpus):
+        yield f"on {record.cell.device}, the environment has {len(there.gpus)} GPUs"
+    threads = record.in_force.get("threads")
+    if isinstance(threads, int) and threads > there.cpu_cores_logical:
+        yield f"{threads} threads on {there.cpu_cores_logical} processors"
+    busy = max(record.telemetry.values("cpu_job_cpus"), default=0.0) if record.telemetry else 0.0
+    if busy > _CPU_SLACK * there.cpu_cores_logical:
+        yield f"it kept {busy:.1f} processors busy of {there.cpu_cores_logical}"
 
 
 def _environment(record: Record) -> Iterator[str]:
@@ -158,11 +220,11 @@ def _void(records: Sequence[Record]) -> Iterator[Finding]:
         if isinstance(record.figures, Accuracy):
             learned[_trained(record.cell)].append(record.figures.test_top1)
     for record in records:
-        if isinstance(record.figures, Training) and record.cell.dataset in dataset_names():
+        if isinstance(record.figures, Training | Inference) and record.cell.dataset in dataset_names():
             chance = 1 / dataset_card(record.cell.dataset).classes
             for top1 in learned[_trained(record.cell)]:
                 if top1 < _LEARNED * chance:
-                    yield _finding("void", record, f"it learns to {top1:.1%} only, chance is {chance:.1%}")
+                    yield _finding("void", record, f"the model learns to {top1:.1%} only, chance is {chance:.1%}")
 
 
 def _trained(cell: Cell) -> tuple[str, ...]:
@@ -172,7 +234,9 @@ def _trained(cell: Cell) -> tuple[str, ...]:
 _LINTS: dict[str, Callable[[Record], Iterator[str]]] = {
     "tail": _tail,
     "time": _time,
+    "gaps": _gaps,
     "share": _share,
+    "devices": _devices,
     "environment": _environment,
     "power": _power,
 }

@@ -11,6 +11,7 @@ from bench.plan.cards import DatasetCard, dataset_card, dataset_names, model_car
 from bench.plan.cell import PRECISIONS
 from bench.plan.matrix import matrix_names, matrix_path, read_matrix
 from bench.plan.protocol import PRESETS, Protocol
+from bench.plan.recipe import recipe, recipe_names
 from bench.report.format import NOTHING, number
 from bench.report.table import Table
 
@@ -90,6 +91,15 @@ def matrices() -> Table:
     return Table(title="Matrices", columns=("Name", "What it measures"), labels=1, rows=rows)
 
 
+def recipes() -> Table:
+    """Return the recipes that ship: what each is for, and for which labels."""
+    rows = tuple(
+        (name, "several" if recipe(name).several_labels else "one", recipe(name).description) for name in recipe_names()
+    )
+    note = "Each is a TOML file; one of your own is given by its path, ending in .toml."
+    return Table(title="Recipes", columns=("Name", "Labels", "What it does"), labels=3, rows=rows, notes=(note,))
+
+
 def protocols() -> Table:
     """Return the presets, one a column, in every value."""
     presets = {name: msgspec.to_builtins(protocol) for name, protocol in PRESETS.items()}
@@ -115,5 +125,6 @@ LISTINGS: dict[str, Callable[[], Table]] = {
     "frameworks": frameworks,
     "precisions": precisions,
     "matrices": matrices,
+    "recipes": recipes,
     "protocols": protocols,
 }

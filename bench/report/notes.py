@@ -51,8 +51,8 @@ TRAINING: Notes = {
 }
 INFERENCE: Notes = {
     "img/s": _RATE,
-    "p50, ms": "Latency is of single images, over the requests of all processes. 'too few': a percentile needs 64 samples at "
-    "p90 and 662 at p99 (MLPerf LoadGen's rule).",
+    "p50, ms": "Latency is of single images: the percentile of each process's requests, their median over processes, and the "
+    "range as for rates. 'too few': 64 requests a process are needed at p90 and 662 at p99 (MLPerf LoadGen's rule).",
     "Of the ceiling": _CEILING,
     "J an image": _ENERGY,
     "Peak memory, MiB": _MEMORY,

@@ -53,10 +53,10 @@ def tables(records: Sequence[Record]) -> tuple[Table, ...]:
     ]
     if compared:
         # Only here, for statistics need scipy and most results can be shown without.
-        from bench.report import compare
+        from bench.report import compare, comparison
 
         if compare.has_both_sides(compared):
-            found.append(compare.table(compare.compare(*compare.sides(compared[0].run, compared))))
+            found.append(comparison.table(compare.compare(*compare.sides(compared[0].run, compared))))
     found.append(_not_measured([*records, *(record for record in compared if record.side != "b")]))
     return tuple(table for table in found if table.rows)
 

@@ -1,23 +1,25 @@
 """`bench run`: options become jobs, jobs become a results file, and its tables are shown."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from bench.errors import UsageError
+from bench.measure.statistics import FEWEST_FOR_INTERVAL
 from bench.plan.cell import Cell, Job, Side
 from bench.plan.estimate import estimate_seconds
 from bench.plan.files import file_hash
-from bench.plan.jobs import jobs
+from bench.plan.jobs import Against, jobs
 from bench.plan.matrix import Matrix, Planned, expand, matrix_path, read_matrix
-from bench.plan.protocol import preset
+from bench.plan.protocol import Protocol, preset
 from bench.plan.selection import narrow
 from bench.records.environment import Environment, environment
 from bench.records.record import Record
-from bench.records.store import latest, read, read_file
+from bench.records.store import latest, read_file
 from bench.report.table import Table, show
 from bench.report.tables import tables
 from bench.run.ceilings import ceilings_job
@@ -26,89 +28,119 @@ from bench.run.launcher import Isolation
 from bench.run.progress import Progress, duration
 from bench.run.runner import Run, run_jobs
 
+if TYPE_CHECKING:
+    from bench.run.stored import Stored
+
 COMPLETE, FAILED = 0, 1
 Others = Mapping[Side | None, tuple[Installation, Environment]]
 _FAILURES = ("failed", "timeout", "diverged", "out_of_memory")
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """What the command line asked for. `against`: a results file, a virtual environment or a git ref to compare with."""
+    """What the command line asked for. `against`: a results file, a virtual environment or a git ref to compare with.
+
+    `isolation` None: fork; against another version spawn, and against stored results theirs. `allow_different`: compare
+    with stored results that are unlike.
+    """
 
     matrix: str
     protocol: str | None
     against: str | None
+    allow_different: bool
     axes: dict[str, str]
     device: str
     results: Path
     resume: bool
     time_budget_seconds: float | None
     seed: int
-    isolation: Isolation
+    isolation: Isolation | None
 
 
 def measure(options: Options) -> int:
     """Measure the matrix, print its tables, and return the exit status: 1 when a row failed, else 0."""
     against = options.against
     if against is None:
-        return _measure(options, {})
-    if Path(against).is_file() or against.endswith(".jsonl"):
-        return _measure(options, {}, stored=Path(against))
+        return _measure(options, options.isolation or "fork", {})
+    if _is_stored(against):
+        # Only here, for statistics need scipy, and without anything to compare a run does not.
+        from bench.run.stored import Stored
+
+        stored = Stored(Path(against))
+        return _measure(options, options.isolation or stored.isolation, {}, stored)
     with opened(against) as other:
-        return _measure(options, {"a": other, "a-again": other})
+        return _measure(options, options.isolation or "spawn", {"a": other, "a-again": other})
 
 
-def _measure(options: Options, others: Others, stored: Path | None = None) -> int:
+def _is_stored(against: str) -> bool:
+    return Path(against).is_file() or against.endswith(".jsonl")
+
+
+def _measure(options: Options, isolation: Isolation, others: Others, stored: "Stored | None" = None) -> int:
     path, matrix, planned = _plan(options)
+    todo = jobs(planned, matrix.protocol, options.seed, _against(options))
     if stored is not None:
-        read(stored)  # Before anything is measured: a file that cannot be read is a person's mistake.
-    file = _results_file(options, path, matrix, others)
+        stored.refuse_unlike(todo, isolation, options.allow_different)
+    file = _results_file(options, isolation, path, matrix, others)
     run = Run(
         file=file,
         matrix_hash=file_hash(path),
-        isolation=options.isolation,
+        isolation=isolation,
         time_budget_seconds=options.time_budget_seconds,
         others=others,
     )
-    todo = jobs(planned, matrix.protocol, options.seed, compared=bool(others))
     if (limits := ceilings_job(todo)) is not None:
         todo = (limits, *todo)
-    print(f"{len(planned)} cells, {len(todo)} jobs, {options.isolation} isolation, into {file}", flush=True)
-    try:
-        with Progress() as progress:
-            left = run_jobs(todo, run, progress)
-    except OSError as error:
-        raise UsageError(f"{error}; what is measured lies in {file}, go on with --resume") from None
-    except KeyboardInterrupt:
-        kept = (
-            f"What is measured lies in {file}; go on with --resume."
-            if _has_records(file)
-            else "Nothing is measured yet."
-        )
-        print(f"\nInterrupted. {kept}", flush=True)
-        raise
+    print(f"{len(planned)} cells, {len(todo)} jobs, {isolation} isolation, into {file}", flush=True)
+    if others:
+        _warn_of_few(matrix.protocol)
+    left = _run(todo, run)
     records = latest(read_file(file)) if file.exists() else []
     asked = {job.key for job in todo}
     records = [record for record in records if record.key in asked]
     for table in tables(records):
         show(table)
-    if stored is not None:
-        show(_compared(stored, file, records))
+    if stored is not None and any(record.figures and record.side is None for record in records):
+        show(stored.table(file, records))
     print(_closing(records, left, file))
     return FAILED if any(record.status in _FAILURES for record in records) else COMPLETE
 
 
-def _compared(stored: Path, file: Path, records: list[Record]) -> Table:
-    # Only here, for it needs scipy, and without anything to compare a run does not.
-    from bench.report import compare
+def _against(options: Options) -> Against | None:
+    if options.against is None:
+        return None
+    return "stored" if _is_stored(options.against) else "turns"
 
-    found = compare.compare(compare.part(str(stored), latest(read(stored))), compare.part(str(file), records))
-    return compare.table(found)
+
+def _warn_of_few(protocol: Protocol) -> None:
+    if protocol.processes < FEWEST_FOR_INTERVAL:
+        print(
+            f"{protocol.processes} pairs a row, where a verdict takes {FEWEST_FOR_INTERVAL} or more: it will hardly tell "
+            "anything; --protocol standard has 6, rigorous 10",
+            flush=True,
+        )
+
+
+def _run(todo: Sequence[Job], run: Run) -> int:
+    """Do the jobs, and say where what is measured lies when that ends early; return how many the time budget left."""
+    try:
+        with Progress() as progress:
+            return run_jobs(todo, run, progress)
+    except OSError as error:
+        raise UsageError(f"{error}; what is measured lies in {run.file}, go on with --resume") from None
+    except KeyboardInterrupt:
+        kept = (
+            f"What is measured lies in {run.file}; go on with --resume."
+            if _has_records(run.file)
+            else "Nothing is measured yet."
+        )
+        print(f"\nInterrupted. {kept}", flush=True)
+        raise
 
 
 def dry(options: Options) -> None:
     """Print the cells, what is measured of each, and a rough estimate."""
     _, matrix, planned = _plan(options)
-    todo = jobs(planned, matrix.protocol, options.seed, compared=options.against is not None)
+    todo = jobs(planned, matrix.protocol, options.seed, _against(options))
     by_cell: dict[Cell, list[Job]] = defaultdict(list)
     for job in todo:
         by_cell[job.cell].append(job)
@@ -152,11 +184,11 @@ def resolve_device(asked: str) -> str:
     return asked
 
 
-def _results_file(options: Options, path: Path, matrix: Matrix, others: Others) -> Path:
+def _results_file(options: Options, isolation: Isolation, path: Path, matrix: Matrix, others: Others) -> Path:
     """Return a new file, or with --resume the newest of this matrix, if machine, software and protocol are the same."""
     runs = sorted(options.results.glob(f"{path.stem}-[0-9]*.jsonl")) if options.resume else []
     if runs:
-        differing = _differences(runs[-1], options, matrix, others)
+        differing = _differences(runs[-1], isolation, matrix, others)
         if not differing:
             return runs[-1]
         print(f"{runs[-1]} is not gone on with, a new run begins: {'; '.join(differing)}")
@@ -164,12 +196,12 @@ def _results_file(options: Options, path: Path, matrix: Matrix, others: Others) 
     return options.results / f"{path.stem}-{stamp}.jsonl"
 
 
-def _differences(file: Path, options: Options, matrix: Matrix, others: Others) -> list[str]:
+def _differences(file: Path, isolation: Isolation, matrix: Matrix, others: Others) -> list[str]:
     """Return in what a run differs from one that began now; records of the two could not stand in one table."""
     records: list[Record] = read_file(file)
     if not records:
         return []
-    if bool(others) is not any(record.side for record in records):
+    if bool(others) is not any(record.side == "b" for record in records):
         return ["one of the two compares with --against"]
     fields = [name for name in Environment.__struct_fields__ if name not in ("command", "commit", "dirty")]
     found = []
@@ -179,8 +211,8 @@ def _differences(file: Path, options: Options, matrix: Matrix, others: Others) -
         found += [f"{n}: {getattr(then, n)} → {getattr(now, n)}" for n in fields if getattr(then, n) != getattr(now, n)]
     if records[-1].protocol != matrix.protocol:
         found.append("another protocol")
-    if records[-1].isolation not in (options.isolation, "none"):
-        found.append(f"isolation: {records[-1].isolation} → {options.isolation}")
+    if records[-1].isolation not in (isolation, "none"):
+        found.append(f"isolation: {records[-1].isolation} → {isolation}")
     return found
 
 

@@ -21,6 +21,7 @@ _SHOWN: dict[str, Callable[[Any], str]] = {
     "inference_images_per_second": lambda value: f"inference {value:,.0f} img/s",
     "latency_p50_seconds": lambda value: f"p50 {value * 1e3:.1f} ms",
     "test_top1": lambda value: f"top-1 {value:.1%}",
+    "test_macro_f1_at_chosen": lambda value: f"macro F1 {value:.3f}",
     "training_peak_resident_bytes": lambda value: f"training peak {value / 2**20:,.0f} MiB",
     "training_peak_allocated_bytes": lambda value: f"allocator peak {value / 2**20:,.0f} MiB",
     "artifact_bytes": lambda value: f"{value / 2**20:.1f} MiB",

@@ -133,18 +133,24 @@ class _Runner:
             for job, resolved in jobs
             if job.key in refused
         ]
-        left = [(job, resolved, self._log(job)) for job, resolved in jobs if job.key not in refused]
-        if not left:
-            return records
-        for _ in range(TRIES):
-            launched = self._launcher.launch_together([(resolved, log) for _, resolved, log in left])
-            tried = [
-                self._append(job, resolved, one, log) for (job, resolved, log), one in zip(left, launched, strict=True)
-            ]
-            if not any(throttled(record) for record in tried):
+        left = [(job, resolved) for job, resolved in jobs if job.key not in refused]
+        tried = first = self._try(left) if left else []
+        for _ in range(TRIES - 1):
+            if not any(map(_worth_another_try, tried)):
                 break
-            _cool(tried[0])
+            _cool(first[0])
+            tried = self._try(left)
         return records + tried
+
+    def _try(self, jobs: Sequence[tuple[Job, Job]]) -> list[Record]:
+        logs = [self._log(job) for job, _ in jobs]
+        launched = self._launcher.launch_together(
+            [(resolved, log) for (_, resolved), log in zip(jobs, logs, strict=True)]
+        )
+        return [
+            self._append(job, resolved, one, log)
+            for (job, resolved), one, log in zip(jobs, launched, logs, strict=True)
+        ]
 
     def _log(self, job: Job) -> Path:
         self._logs += 1
@@ -214,10 +220,15 @@ class _Runner:
         )
 
 
+def _worth_another_try(record: Record) -> bool:
+    """Return whether heat spoilt the figures; of an accuracy it spoils the seconds, which are no reason to train again."""
+    return record.measurement != "accuracy" and throttled(record) is not None
+
+
 def _cool(record: Record) -> None:
-    """Wait until a GPU that was too hot is as cool as before the job, or for two minutes; every try stays in the file."""
+    """Wait until a GPU is as cool as before a record's job, or for two minutes."""
     before = record.telemetry.idle("gpu_celsius") if record.telemetry else []
-    gpu = open_gpu(record.cell.device)
+    gpu = open_gpu(record.cell.device, ("gpu_celsius",))
     end = time.monotonic() + COOLING_SECONDS
     while before and time.monotonic() < end and (gpu.read().get("gpu_celsius") or 0) > before[-1]:
         time.sleep(1)

@@ -11,8 +11,8 @@ import msgspec
 
 from bench.errors import JobError, OutOfMemory, UsageError, unknown
 from bench.export import FORMATS
-from bench.frameworks import FRAMEWORKS, use
-from bench.plan.cards import dataset_card, dataset_names
+from bench.frameworks import FRAMEWORKS, library, use
+from bench.plan.cards import dataset_card, dataset_names, model_card
 from bench.plan.cell import Cell, Execution
 from bench.plan.matrix import Grid, check, expand
 from bench.plan.recipe import recipe
@@ -30,10 +30,12 @@ _SMALLER = (
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """What was asked for. image_size: None leaves it to the data set, or else to the architecture; epochs: to the recipe."""
+    """What was asked for. None leaves the framework to the first that has the architecture, the image size to the data set or
+    else the architecture, and the epochs to the recipe.
+    """
 
     architecture: str
-    framework: str = "torchvision"
+    framework: str | None = None
     dataset: str = "digits"
     recipe: str = "baseline"
     out: Path = Path("trained")
@@ -55,10 +57,9 @@ def run(options: Options) -> "Metrics":
     for name in options.formats:
         if name not in FORMATS:
             raise unknown("format", name, FORMATS)
-    if options.framework not in FRAMEWORKS:
-        raise unknown("framework", options.framework, FRAMEWORKS)
-    use(options.framework)
-    cell = _cell(options)
+    framework = _framework(options)
+    use(framework)
+    cell = _cell(options, framework)
     from bench.export.find import write
     from bench.run.train import Asked, train
     from bench.run.training_progress import TrainingProgress
@@ -80,20 +81,31 @@ def run(options: Options) -> "Metrics":
             for name in options.formats:
                 progress.tell(f"exported {write(trial.source(), name, options.out)}")
         except Exception as error:
-            if status(options.framework, error) == "out_of_memory" and not isinstance(error, JobError):
+            if status(framework, error) == "out_of_memory" and not isinstance(error, JobError):
                 raise OutOfMemory(f"{_SMALLER} ({str(error).strip().partition(chr(10))[0]})") from None
             raise
     return metrics
 
 
-def _cell(options: Options) -> Cell:
+def _framework(options: Options) -> str:
+    """Return the framework that was named, or the first that has the architecture; raise `UsageError` where none has."""
+    named = options.framework or options.architecture.partition("/")[0]
+    if options.framework is not None or "/" in options.architecture:
+        if named not in FRAMEWORKS:
+            raise unknown("framework", named, FRAMEWORKS)
+        return named
+    having = model_card(options.architecture).frameworks
+    return next(name for name in FRAMEWORKS if library(name) in having)
+
+
+def _cell(options: Options, framework: str) -> Cell:
     """Return the cell that the options name; raise `UsageError` for a name that does not exist, or what cannot run here."""
     from bench.run.command import resolve_device
 
     grid = Grid(
         measurements=("accuracy",),
         architectures=(options.architecture,),
-        frameworks=(options.framework,),
+        frameworks=(framework,),
         precisions=(options.precision,),
         executions=(cast(Execution, options.execution),),
         batch_sizes=(options.batch_size,),
@@ -105,7 +117,7 @@ def _cell(options: Options) -> Cell:
     check(grid)
     planned = expand((grid,), resolve_device(options.device))
     if not planned:
-        raise UsageError(f"{options.architecture} is no model of {options.framework}")
+        raise UsageError(f"{options.architecture} is no model of {framework}")
     found = refusal(planned[0].cell)
     if found:
         raise UsageError(found[1])

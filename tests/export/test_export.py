@@ -39,6 +39,8 @@ def test_an_artifact_agrees_with_its_source(
     assert figures.top1_agreement == 1
     assert figures.artifact_bytes > 1_000_000
     assert len(figures.latency_seconds) > 1
+    assert sum(figures.latency_group_sizes) == len(figures.latency_seconds)
+    assert len(figures.latency_begun_seconds) == len(figures.latency_group_sizes)
     assert figures.compared_images == 8
 
 

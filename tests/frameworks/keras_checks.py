@@ -1,17 +1,13 @@
 """Keras on one backend, really built, trained and asked; test_keras.py runs this file once a backend, KERAS_BACKEND set."""
 
-import os
 from pathlib import Path
-from typing import Any
 
-import torch._dynamo  # Before TensorFlow, whose LLVM the one in Triton does not stand.
-
-import keras  # isort: skip
+from keras_tiny import FRAMEWORK, trial  # isort: skip - it imports torch before TensorFlow.
+import keras
 import msgspec
 import numpy as np
 import pytest
 import torch
-from conftest import CELL
 from keras import ops
 
 from bench.data.dataset import Dataset
@@ -20,54 +16,14 @@ from bench.errors import JobError, Unavailable, Unsupported
 from bench.frameworks import FRAMEWORKS
 from bench.frameworks.keras import KerasTrial, build
 from bench.frameworks.keras_network import Normalisation, classifier, copy_weights, initialise_classifier, leaves
-from bench.frameworks.keras_optimization import OneCycle
 from bench.frameworks.pixels import IMAGENET
-from bench.frameworks.trial import Request
 from bench.measure.fit import Fit, fit
-from bench.plan.cards import FrameworkModel, Pixels, framework_model
-from bench.plan.recipe import recipe
-
-FRAMEWORK = f"keras-{os.environ['KERAS_BACKEND']}"
-EXECUTION = "eager" if FRAMEWORK == "keras-torch" else "compiled"  # Where torch compiles a step it takes a minute.
-TINY = FrameworkModel(model="Tiny")
-
-
-def tiny(*, input_shape: tuple[int, ...], classes: int, classifier_activation: None, **_: object) -> keras.Model:
-    """A network of the layers that the real ones have; compiling one of those takes half a minute."""
-    inputs = outputs = keras.Input(input_shape)
-    for strides, filters in ((2, 8), (2, 16)):
-        outputs = keras.layers.Conv2D(filters, 3, strides, padding="same", use_bias=False)(outputs)
-        outputs = keras.layers.BatchNormalization(momentum=0.999)(outputs)
-        outputs = keras.layers.ReLU()(outputs)
-        outputs = keras.layers.DepthwiseConv2D(3, padding="same")(outputs)
-    outputs = keras.layers.GlobalAveragePooling2D()(outputs)
-    return keras.Model(inputs, keras.layers.Dense(classes, activation=classifier_activation)(outputs))
-
-
-keras.applications.Tiny = tiny
+from bench.plan.cards import Pixels, framework_model
 
 
 @pytest.fixture(scope="module")
 def digits() -> Dataset:
     return read_dataset("digits", 40)
-
-
-def trial(architecture: str | None = None, **changes: Any) -> KerasTrial:
-    cell = {"framework": FRAMEWORK, "execution": EXECUTION, "image_size": 40, "recipe": "baseline", **changes}
-    classes, seed = (cell.pop(name, usual) for name, usual in (("classes", 10), ("seed", 0)))
-    arguments = cell.pop("arguments", {})
-    model = framework_model(architecture, FRAMEWORK) if architecture else TINY
-    assert model is not None
-    model = msgspec.structs.replace(model, arguments=model.arguments | arguments)
-    asked = Request(
-        cell=msgspec.structs.replace(CELL, **cell),
-        model=model,
-        recipe=msgspec.structs.replace(recipe("baseline"), epochs=2),
-        classes=classes,
-        seed=seed,
-        threads=2,
-    )
-    return build(asked)
 
 
 @pytest.mark.parametrize("precision", FRAMEWORKS[FRAMEWORK].precisions["cpu"])
@@ -213,16 +169,6 @@ def test_what_reaches_the_network_is_what_reaches_torchvisions(architecture: str
     if architecture:
         found = ops.convert_to_numpy(ours.network.layers[1](found))
     np.testing.assert_allclose(found, expected, atol=1e-5)
-
-
-def test_the_schedule_is_torchs(digits: Dataset):
-    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.004, total_steps=40, cycle_momentum=False)
-    ours = OneCycle(0.004, 40)
-    for step in range(40):
-        assert float(ops.convert_to_numpy(ours(step))) == pytest.approx(optimizer.param_groups[0]["lr"], rel=1e-3)
-        optimizer.step()
-        schedule.step() if step < 39 else None
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_gives_others():

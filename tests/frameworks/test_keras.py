@@ -19,13 +19,13 @@ from bench.run.parity import build_all, differences
 MakeJob = Callable[..., Job]
 BACKENDS = [name for name, framework in FRAMEWORKS.items() if framework.library == "keras"]
 EVERY_BACKEND = pytest.mark.parametrize("framework", BACKENDS)
-CHECKS = Path(__file__).with_name("keras_checks.py")
+CHECKS = [str(Path(__file__).with_name(f"keras_{name}checks.py")) for name in ("", "training_")]
 
 
 @EVERY_BACKEND
 def test_the_trial_on_this_backend(framework: str):
     ran = subprocess.run(
-        [sys.executable, "-m", "pytest", str(CHECKS), "-p", "no:cacheprovider"],
+        [sys.executable, "-m", "pytest", *CHECKS, "-p", "no:cacheprovider"],
         cwd=CHECKOUT,
         env=os.environ | FRAMEWORKS[framework].environment,
         capture_output=True,

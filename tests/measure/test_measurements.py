@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from bench.data.read import read_dataset
-from bench.frameworks.fake import FakeTrial
 from bench.frameworks.pytorch import TorchTrial
-from bench.frameworks.trial import Epoch, Request
+from bench.frameworks.trial import Request
 from bench.measure.accuracy import measure
 from bench.measure.context import Context
 from bench.measure.memory import peak_resident_bytes, reset_resident_peak
+from bench.measure.nvml import DeviceMemory
 from bench.measure.turns import Turns
 from bench.plan.cell import Job
 from bench.records.record import Accuracy, Build, Inference, Memory, Outcome, Training
@@ -31,10 +31,33 @@ def test_training_times_steps_that_train(make_job: MakeJob, execute_here: Execut
     figures = outcome.figures
     assert isinstance(figures, Training)
     assert figures.last_loss < figures.first_loss
-    assert 0 < figures.loader.wait_seconds < figures.loader.total_seconds
+    loader = figures.loader
+    assert 0 < loader.wait_seconds < loader.total_seconds
+    assert len(loader.blocks) == 3
+    assert all(len(block.step_seconds) == len(block.wait_seconds) == block.steps for block in loader.blocks)
+    waits = [pair for block in loader.blocks for pair in zip(block.wait_seconds, block.step_seconds, strict=True)]
+    assert all(0 < wait < whole for wait, whole in waits)
+    assert loader.steps == len(waits)
+    assert loader.total_seconds == pytest.approx(sum(whole for _, whole in waits))
+    assert 0 < (loader.first_wait_seconds or 0) < (loader.first_step_seconds or 0)
     assert figures.first_step_seconds > 0
     assert figures.compile_seconds is None
     assert len(figures.resident.block_seconds) == 3
+
+
+def test_a_loader_of_very_many_steps_keeps_sums_of_neighbours(make_job: MakeJob, execute_here: Execute):
+    figures = execute_here(make_job("training", training_block_seconds=0.3)).figures
+    assert isinstance(figures, Training)
+    assert figures.loader.steps > 150
+    for block in figures.loader.blocks:
+        assert 25 <= len(block.step_seconds) == len(block.wait_seconds) <= 50
+
+
+def test_a_loader_that_keeps_up_takes_as_many_steps_as_resident_batches(make_job: MakeJob, execute_here: Execute):
+    """Steps that a device only queues would else be far more than it does in a block's time."""
+    figures = execute_here(make_job("training", architecture="fake/slow", training_block_seconds=0.1)).figures
+    assert isinstance(figures, Training)
+    assert {block.steps for block in figures.loader.blocks} == {figures.resident.steps_per_block}
 
 
 def test_a_step_that_trains_nothing_is_no_step(
@@ -64,6 +87,8 @@ def test_inference_has_rates_and_single_requests(make_job: MakeJob, execute_here
     assert isinstance(figures, Inference)
     assert len(figures.latency_seconds) == 20
     assert len(figures.latency_warmup_seconds) == 10
+    assert sum(figures.latency_group_sizes) == 20
+    assert len(figures.latency_begun_seconds) == len(figures.latency_group_sizes)
     assert figures.resident.images_per_second(16) > 0
 
 
@@ -98,6 +123,32 @@ def test_a_model_in_memory_that_was_freed_but_not_given_back_counts_as_any_other
     before = reset_resident_peak()
     arrays.extend(np.ones(2**16, np.uint8) for _ in range(2**12))
     assert peak_resident_bytes() - before > 2**27
+
+
+@pytest.mark.parametrize(
+    ("processes", "used", "grown"),
+    [
+        ((0, 1, 1), (5, 7, 9), (2, 4)),
+        ((None, None, None), (5, 7, 9), (2, 4)),
+        ((1, 2, 2), (5, 7, 9), (None, None)),
+        ((0, 1, 2), (5, 7, 9), (2, None)),
+        ((0, 0, 0), (5, 3, 9), (None, 4)),
+    ],
+    ids=["alone", "nobody is listed", "somebody was there", "somebody came", "somebody unseen left"],
+)
+def test_a_devices_growth_is_told_only_of_one_that_nobody_else_uses(
+    make_job: MakeJob,
+    execute_here: Execute,
+    monkeypatch: pytest.MonkeyPatch,
+    processes: tuple[int | None, ...],
+    used: tuple[int, ...],
+    grown: tuple[int | None, int | None],
+):
+    said = iter(map(DeviceMemory, used, processes))
+    monkeypatch.setattr("bench.measure.memory.device_memory", lambda device: next(said))
+    figures = execute_here(make_job("memory")).figures
+    assert isinstance(figures, Memory)
+    assert (figures.inference.device_bytes, figures.training.device_bytes) == grown
 
 
 def test_build_counts_parameters_and_operations(make_job: MakeJob, execute_here: Execute):
@@ -142,36 +193,18 @@ def test_the_epoch_is_chosen_on_validation_its_weights_are_kept_and_test_is_seen
 
     trial.logits = logits  # type: ignore[method-assign]
     figures = measure(Context(job, dataset, 2, lambda: trial, Turns(None)))
-    scores = [epoch.validation_top1 for epoch in figures.epochs]
+    scores = [epoch.validation_score for epoch in figures.epochs]
     assert figures.best_epoch == len(scores) - scores[::-1].index(max(scores)) < 3
     assert seen == [180, 180, 180, 540]
     again = TorchTrial.logits(trial, dataset.validation)
     assert float(np.mean(again.argmax(axis=1) == dataset.validation.labels)) == pytest.approx(max(scores))
 
 
-def test_of_epochs_with_equal_validation_accuracy_the_last_is_kept(make_job: MakeJob):
-    """A validation split of 180 images ties often. The lowest loss chose epoch 5 of 10 with smoothed labels, 2 points lower."""
-
-    told: list[bool] = []
-
-    class Scripted(FakeTrial):
-        def fit(self, training: object, validation: object, epoch_done: Callable[[Epoch], bool]) -> None:
-            for top1, loss in ((0.5, 1.0), (0.9, 0.6), (0.9, 0.4), (0.9, 0.5), (0.8, 0.1)):
-                told.append(epoch_done(Epoch(training_loss=1.0, validation_loss=loss, validation_top1=top1)))
-
-    job = make_job("accuracy", architecture="fake/well")
-    assert job.model is not None
-    request = Request(cell=job.cell, model=job.model, recipe=job.recipe, classes=10, seed=0, threads=2)
-    trial = Scripted(request, "well")
-    figures = measure(Context(job, read_dataset("digits", job.cell.image_size), 2, lambda: trial, Turns(None)))
-    assert told == [True, True, True, True, False]
-    assert figures.best_epoch == 4
-
-
 def test_a_loss_that_is_not_finite_is_told_with_its_epoch(make_job: MakeJob, execute_here: Execute):
     outcome = execute_here(make_job("accuracy", architecture="fake/nan"))
     assert outcome.status == "diverged"
-    assert outcome.reason == "the training loss of epoch 1 is nan"
+    assert outcome.reason is not None
+    assert outcome.reason.startswith("the training loss is nan from batch 1 of epoch 1 on; gradients are finite")
 
 
 def test_batch_norm_that_keeps_its_old_statistics_answers_at_chance(make_job: MakeJob, execute_here: Execute):

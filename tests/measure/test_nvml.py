@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bench.measure.nvml import _READINGS, Gpu, NoGpu, device_memory_bytes, open_gpu
+from bench.measure.nvml import ALL, DeviceMemory, Gpu, NoGpu, device_memory, open_gpu
 
 
 class NVMLError(Exception):
@@ -75,7 +75,7 @@ def test_what_a_virtual_gpu_refuses_is_missing_and_the_rest_is_read(monkeypatch:
     play(monkeypatch, nvmlDeviceGetTotalEnergyConsumption=refuse, nvmlDeviceGetTemperature=refuse)
     found = open_gpu("cuda")
     assert found.missing == dict.fromkeys(("gpu_celsius", "gpu_energy_joules"), "NVML: Not Supported")
-    assert found.read().keys() == _READINGS.keys() - found.missing.keys()
+    assert found.read().keys() == set(ALL) - found.missing.keys()
 
 
 def test_a_reading_that_fails_once_is_a_hole(monkeypatch: pytest.MonkeyPatch):
@@ -89,19 +89,20 @@ def test_a_reading_that_fails_once_is_a_hole(monkeypatch: pytest.MonkeyPatch):
 @pytest.mark.parametrize(
     ("visible", "device", "handle"),
     [
-        ("", "cuda", "gpu 0"),
-        ("", "cuda:1", "gpu 1"),
+        (None, "cuda", "gpu 0"),
+        (None, "cuda:1", "gpu 1"),
         ("3,2", "cuda", "gpu 3"),
         ("3, 2", "cuda:1", "gpu 2"),
         ("GPU-ab12", "cuda:0", "gpu GPU-ab12"),
     ],
 )
 def test_a_frameworks_number_is_one_of_the_visible_gpus(
-    monkeypatch: pytest.MonkeyPatch, visible: str, device: str, handle: str
+    monkeypatch: pytest.MonkeyPatch, visible: str | None, device: str, handle: str
 ):
     asked = []
     play(monkeypatch, nvmlDeviceGetPowerUsage=lambda gpu: asked.append(gpu) or 1000)
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     assert isinstance(open_gpu(device), Gpu)
     assert set(asked) == {handle}
 
@@ -116,9 +117,34 @@ def test_no_nvml_and_an_nvml_that_does_not_start_are_reasons(monkeypatch: pytest
     assert "nvidia-ml-py" in open_gpu("cuda").missing["gpu_watts"]
 
 
+@pytest.mark.parametrize(("visible", "device"), [("", "cuda"), ("3", "cuda:1")])
+def test_a_gpu_that_is_not_visible_is_no_other_gpu(monkeypatch: pytest.MonkeyPatch, visible: str, device: str):
+    play(monkeypatch)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert open_gpu(device).missing["gpu_watts"] == f"CUDA_VISIBLE_DEVICES={visible!r} leaves no {device}"
+
+
+def test_a_reading_asks_nvml_once_for_what_one_call_answers(monkeypatch: pytest.MonkeyPatch):
+    asked: list[str] = []
+    played = play(monkeypatch)
+    for name, answer in vars(played).items():
+        if name.startswith("nvmlDeviceGet"):
+            setattr(played, name, lambda *a, name=name, answer=answer: asked.append(name) or answer(*a))
+    found = open_gpu("cuda")
+    asked.clear()
+    found.read()
+    assert len(asked) == len(ALL) - 1
+    assert asked.count("nvmlDeviceGetUtilizationRates") == 1
+    asked.clear()
+    device_memory("cuda")
+    assert set(asked[1:]) == {"nvmlDeviceGetMemoryInfo", "nvmlDeviceGetComputeRunningProcesses"}
+
+
 def test_a_cpu_has_no_device_memory_to_tell(monkeypatch: pytest.MonkeyPatch):
     play(monkeypatch)
-    assert device_memory_bytes("cpu") is None
-    assert device_memory_bytes("cuda") == 5 << 30
+    assert device_memory("cpu") is None
+    assert device_memory("cuda") == DeviceMemory(5 << 30, 2)
+    play(monkeypatch, nvmlDeviceGetComputeRunningProcesses=refuse)
+    assert device_memory("cuda") == DeviceMemory(5 << 30, None)
     play(monkeypatch, nvmlDeviceGetMemoryInfo=refuse)
-    assert device_memory_bytes("cuda") is None
+    assert device_memory("cuda") is None

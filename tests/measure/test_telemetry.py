@@ -60,16 +60,22 @@ def test_a_value_between_two_samples_lies_on_their_line_and_outside_there_is_non
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Path:
-    """Return the /sys of a machine with a clock, a temperature and two packages."""
+    """Return the /sys of a machine with a clock, a temperature, two packages, a part of one and the whole of both."""
     for name, text in {
         "devices/system/cpu/cpu0/cpufreq/scaling_cur_freq": "2000000",
         "devices/system/cpu/cpu1/cpufreq/scaling_cur_freq": "3000000",
         "class/thermal/thermal_zone0/temp": "41000",
+        "class/powercap/intel-rapl:0/name": "package-0\n",
         "class/powercap/intel-rapl:0/energy_uj": "5000000",
         "class/powercap/intel-rapl:0/max_energy_range_uj": "9000000",
+        "class/powercap/intel-rapl:1/name": "package-1\n",
         "class/powercap/intel-rapl:1/energy_uj": "1000000",
         "class/powercap/intel-rapl:1/max_energy_range_uj": "9000000",
-        "class/powercap/intel-rapl:0:0/energy_uj": "777",
+        "class/powercap/intel-rapl:0:0/name": "core\n",
+        "class/powercap/intel-rapl:0:0/energy_uj": "777000000",
+        "class/powercap/intel-rapl:2/name": "psys\n",
+        "class/powercap/intel-rapl:2/energy_uj": "9000000",
+        "class/powercap/intel-rapl:2/max_energy_range_uj": "9000000",
     }.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
@@ -100,15 +106,81 @@ def test_what_cannot_be_read_is_missing_with_the_reason(machine: Path, tmp_path:
     assert "no RAPL" in bare.missing["cpu_energy_joules"]
 
 
+@pytest.fixture
+def processes(tmp_path: Path) -> Path:
+    """Return a /proc with what the whole machine says and this process, as a kernel that lists children shows it."""
+    own = str(os.getpid())
+    for name in ("stat", "loadavg", f"{own}/stat", f"{own}/task/{own}/children"):
+        (tmp_path / "proc" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "proc" / name).write_text((Path("/proc") / name).read_text())
+    return tmp_path / "proc"
+
+
+def test_where_the_kernel_lists_no_children_the_jobs_share_is_not_known_and_never_zero(processes: Path):
+    own = os.getpid()
+    found = Processor(lambda: [own], processes=processes)
+    found.read()
+    assert found.read()["cpu_job_cpus"] == 0.0, "the copy stands still"
+    (processes / str(own) / "task" / str(own) / "children").unlink()
+    assert found.read()["cpu_job_cpus"] is None
+    without = Processor(lambda: [own], processes=processes)
+    without.read()
+    assert "cpu_job_cpus" not in without.read()
+    assert "children" in without.missing["cpu_job_cpus"]
+
+
+def test_a_job_that_has_ended_is_a_hole(processes: Path):
+    jobs = [os.getpid()]
+    found = Processor(lambda: jobs, processes=processes)
+    found.read()
+    jobs[0] = 1 << 30
+    assert found.read()["cpu_job_cpus"] is None
+    assert found.read()["cpu_busy_cpus"] == 0.0
+
+
+def test_a_reading_that_fails_costs_itself_and_not_the_others(processes: Path):
+    found = Processor(list, processes=processes)
+    (processes / "loadavg").write_text("")
+    with Sampler([found], 0.01) as sampler:
+        time.sleep(0.2)
+    telemetry = sampler.telemetry()
+    assert set(telemetry.series["cpu_load_average"]) == {None}
+    assert telemetry.values("cpu_busy_cpus")
+    (processes / "stat").unlink()
+    bare = Processor(list, processes=processes)
+    assert bare.missing.keys() >= {"cpu_load_average", "cpu_busy_cpus", "cpu_context_switches_per_second"}
+
+
+def test_a_clock_that_is_no_number_is_missing(machine: Path):
+    (machine / "devices/system/cpu/cpu0/cpufreq/scaling_cur_freq").write_text("<unsupported>")
+    assert "unsupported" in Processor(list, system=machine).missing["cpu_mhz"]
+
+
+def test_a_sampling_that_ends_early_says_so():
+    class Broken(Counting):
+        def read(self) -> Reading:
+            if self.times == 2:
+                raise RuntimeError("lost")
+            return super().read()
+
+    with Sampler([Broken()], 0.01) as sampler:
+        time.sleep(0.1)
+    found = sampler.telemetry()
+    assert found.series["times"] == (1.0, 2.0)
+    assert found.missing["samples"] == "the sampling ended early: RuntimeError('lost')"
+
+
 def test_the_job_and_the_rest_of_the_machine_are_told_apart():
     own = os.getpid()
     found = Processor(lambda: [own])
     found.read()
-    end = time.perf_counter() + 0.5
-    while time.perf_counter() < end:
+    begun, worked = time.perf_counter(), time.process_time()
+    while time.process_time() - worked < 0.3:
         pass
     reading = found.read()
-    assert reading["cpu_job_cpus"] == pytest.approx(1.0, abs=0.3)
+    share = (time.process_time() - worked) / (time.perf_counter() - begun)
+    assert reading["cpu_job_cpus"] == pytest.approx(share, abs=0.1), "where others work too, it has less than all"
     assert reading["cpu_busy_cpus"] >= reading["cpu_job_cpus"] - 0.1
     assert reading["cpu_context_switches_per_second"] > 0
+    assert reading["job_processes"] == 1.0
     assert Processor(list).read()["cpu_job_cpus"] is None

@@ -52,8 +52,26 @@ def test_a_step_longer_than_a_block_is_a_block(monkeypatch: pytest.MonkeyPatch):
 
 def test_requests_end_with_their_number_or_their_time(monkeypatch: pytest.MonkeyPatch):
     device = Device(monkeypatch, 1 / 64)
-    assert len(time_requests(device.step, device.synchronize, requests=7, seconds=1.0)) == 7
-    assert len(time_requests(device.step, device.synchronize, requests=1000, seconds=0.25)) == 16
+    assert len(time_requests(device.step, device.synchronize, requests=7, seconds=1.0).seconds) == 7
+    assert len(time_requests(device.step, device.synchronize, requests=1000, seconds=0.25).seconds) == 16
+
+
+def test_requests_come_in_groups_that_say_when_they_began(monkeypatch: pytest.MonkeyPatch):
+    device = Device(monkeypatch, 1 / 64)
+    found = time_requests(device.step, device.synchronize, requests=640, seconds=100.0)
+    assert found.group_sizes == (32,) * 20
+    assert found.begun_seconds == tuple(group / 2 for group in range(20))
+
+
+def test_every_block_that_was_tried_is_kept(monkeypatch: pytest.MonkeyPatch):
+    """Waited for one by one, steps take three times as long as in a block: the first block tried is too short."""
+    device = Device(monkeypatch, step_seconds=0.002, wait_seconds=0.004)
+    found = blocks(device)
+    assert found.tried_steps[0] == 84
+    assert found.tried_block_seconds[0] == pytest.approx(84 * 0.002 + 0.004)
+    assert found.tried_steps[-1] == found.steps_per_block
+    timed = [len(found.warmup_step_seconds), *found.tried_steps, 4 * found.steps_per_block]
+    assert sum(timed) == device.steps, "no step that was timed is left out"
 
 
 def test_batches_take_turns():

@@ -46,6 +46,22 @@ def test_blocks_lie_side_by_side_and_never_upon_each_other(together: Launcher, m
     assert all(one.telemetry for one in launched)
 
 
+def test_training_from_the_loader_takes_turns_too(together: Launcher, make_job: MakeJob, tmp_path: Path):
+    jobs = [
+        msgspec.structs.replace(make_job("training", architecture=f"fake/{name}"), side=side)
+        for side, name in {"a": "well", "b": "slow"}.items()
+    ]
+    launched = together.launch_together([(job, tmp_path / str(job.side)) for job in jobs])
+    figures = [one.outcome.figures for one in launched]
+    windows = sorted(
+        (block.begun_seconds, block.begun_seconds + sum(block.step_seconds), side)
+        for side, one in enumerate(figures)
+        for block in one.loader.blocks
+    )
+    assert [side for _, _, side in windows] == [0, 1] * 3
+    assert all(end <= later for (_, end, _), (later, _, _) in pairwise(windows))
+
+
 @pytest.mark.parametrize("fault", ["crash", "raise"])
 def test_one_that_fails_leaves_the_others_their_turns(
     together: Launcher, make_job: MakeJob, tmp_path: Path, fault: str

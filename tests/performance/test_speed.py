@@ -31,7 +31,7 @@ from bench.plan.jobs import jobs
 from bench.plan.matrix import Grid, Planned, expand
 from bench.plan.protocol import Protocol
 from bench.plan.recipe import recipe
-from bench.records.record import Inference, Outcome, Training
+from bench.records.record import Inference, Outcome, Record, Training
 from bench.records.store import read_file
 from bench.run.launcher import Launcher
 
@@ -40,6 +40,11 @@ BLOCK_SECONDS = 0.5
 ONE_BLOCK = Protocol(warmup_steps=1, warmup_seconds=1e-9, warmup_at_most_seconds=1e-9, blocks=1)
 INTERPRETERS, ROUNDS = 4, 3
 BY_HAND, KERAS_BY_HAND = (Path(__file__).with_name(name) for name in ("by_hand.py", "keras_by_hand.py"))
+GPU_SERIES = (
+    *("gpu_sm_mhz", "gpu_memory_mhz", "gpu_celsius", "gpu_watts", "gpu_busy_share", "gpu_memory_busy_share"),
+    *("gpu_throttle_reasons", "gpu_energy_joules", "gpu_memory_bytes", "gpu_processes", "gpu_ecc_errors"),
+    *(f"gpu_{kind}_violation_seconds" for kind in ("power", "thermal", "reliability")),
+)
 KERAS = ["keras-tensorflow", "keras-jax", "keras-torch"]
 
 
@@ -238,26 +243,49 @@ def test_quick_as_committed_ended_within_15_minutes(benchmark: BenchmarkFixture)
 
 
 def test_two_files_of_10_000_records_are_compared_within_10_seconds(benchmark: BenchmarkFixture, tmp_path: Path):
-    """Trainings of one process each, over 1,000 cells of ten processes, with telemetry and all."""
+    """Trainings of one process each, over 1,000 cells of ten processes, each with the telemetry of a GPU for 50 s.
+
+    So long a training of `standard` takes with a small model: 20 blocks of a second, and as long from the loader.
+    """
     source = max(committed_results(), key=lambda file: file.stat().st_size)
     first = next(record for record in read_file(source) if isinstance(record.figures, Training))
     for name, scale in (("a", 1.0), ("b", 1.1)):
-        lines = []
-        for number in range(10_000):
-            assert isinstance(first.figures, Training)
-            took = tuple(scale * (1 + 0.001 * (number * 7 % 13)) * s for s in first.figures.resident.block_seconds)
-            blocks = msgspec.structs.replace(first.figures.resident, block_seconds=took)
-            cell = msgspec.structs.replace(first.cell, image_size=number // 10 + 1)
-            figures = msgspec.structs.replace(first.figures, resident=blocks)
-            record = msgspec.structs.replace(first, cell=cell, process=number % 10, figures=figures)
-            lines.append(msgspec.json.encode(record) + b"\n")
+        lines = (msgspec.json.encode(timed(first, number, scale)) + b"\n" for number in range(10_000))
         (tmp_path / f"{name}.jsonl").write_bytes(b"".join(lines))
+    size = (tmp_path / "a.jsonl").stat().st_size / 10_000
     command = [sys.executable, "-m", "bench", "compare", str(tmp_path / "a.jsonl"), str(tmp_path / "b.jsonl"), "--json"]
     done = benchmark.pedantic(lambda: subprocess.run(command, cwd=CHECKOUT, capture_output=True, check=True), rounds=3)
     assert len(json.loads(done.stdout)["pairs"]) == 2000
     seconds = benchmark.stats.stats.median
-    told(benchmark, "`bench compare` of two files with 10,000 records each", f"{seconds:.1f} s", "10 s")
+    what = f"`bench compare` of two files with 10,000 records of {size / 1e3:.0f} kB each"
+    told(benchmark, what, f"{seconds:.1f} s", "10 s")
     assert seconds < 10
+
+
+def timed(first: Record, number: int, scale: float) -> Record:
+    """Return one of ten processes of one of 1,000 cells, whose blocks took so many seconds."""
+    assert isinstance(first.figures, Training)
+    assert first.telemetry is not None
+    took = tuple(scale * (1 + 0.001 * (number * 7 % 13) + 0.0001 * block) for block in range(20))
+    blocks = msgspec.structs.replace(
+        first.figures.resident,
+        block_seconds=took,
+        begun_seconds=tuple(105.0 + 1.2 * block for block in range(20)),
+        warmup_step_seconds=tuple(0.032 + 1e-6 * step for step in range(100)),
+    )
+    moments = range(100)
+    telemetry = msgspec.structs.replace(
+        first.telemetry,
+        begun_seconds=100.0,
+        elapsed_seconds=tuple(0.501 * moment for moment in moments),
+        series={
+            name: tuple(1234.567 + 0.1 * (moment * 7 % 11) for moment in moments)
+            for name in (*first.telemetry.series, *GPU_SERIES)
+        },
+    )
+    cell = msgspec.structs.replace(first.cell, image_size=number // 10 + 1)
+    figures = msgspec.structs.replace(first.figures, resident=blocks)
+    return msgspec.structs.replace(first, cell=cell, process=number % 10, figures=figures, telemetry=telemetry)
 
 
 def test_telemetry_takes_under_half_a_percent_of_one_processor(benchmark: BenchmarkFixture):

@@ -34,7 +34,7 @@ def test_the_seed_decides_the_order():
 
 
 def test_a_comparison_runs_a_and_b_one_after_the_other_and_turns_them_round():
-    found = jobs(expand((GRID,), "cpu"), Protocol(processes=4, processes_at_most=9, seeds=1), 0, compared=True)
+    found = jobs(expand((GRID,), "cpu"), Protocol(processes=4, processes_at_most=9, seeds=1), 0, against="turns")
     orders = {}
     for job in found:
         orders.setdefault((job.cell.id, job.measurement, job.process), []).append(job.side)

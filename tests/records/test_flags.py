@@ -11,7 +11,7 @@ from bench.measure.telemetry import Telemetry
 from bench.measure.timing import Blocks
 from bench.records.environment import Gpu
 from bench.records.flags import flags, has_two_modes, throttled
-from bench.records.record import Export, Record, Training
+from bench.records.record import Accuracy, Export, Inference, Record, Training
 from bench.records.store import read_file
 
 FIXTURE = Path(__file__).parent / "schema-1.jsonl"
@@ -67,12 +67,17 @@ def test_a_calm_row_of_six_processes_has_no_flag():
 @pytest.mark.parametrize(
     ("flag", "changes", "seen"),
     [
-        ("throttled", {"gpu_throttle_reasons": 0x20}, "heat"),
-        ("throttled", {"gpu_throttle_reasons": 0x80}, "power brake"),
+        *(("throttled", {"gpu_throttle_reasons": bit}, "heat or a power brake") for bit in (0x8, 0x20, 0x40, 0x80)),
         ("throttled", {"gpu_sm_mhz": 1200.0}, "61% of the highest clock"),
         ("throttled", {"gpu_thermal_violation_seconds": tuple(n / 10 for n in range(41))}, "thermal violations"),
+        (
+            "throttled",
+            {"gpu_reliability_violation_seconds": tuple(n / 10 for n in range(41))},
+            "reliability violations",
+        ),
         ("power_capped", {"gpu_throttle_reasons": 0x4}, "100% of the time"),
         ("unstable", {"gpu_processes": 2}, "another process"),
+        ("unstable", {"gpu_processes": 4, "job_processes": 3}, "another process"),
         ("unstable", {"idle_processes": 1}, "another process"),
         ("unstable", {"gpu_sm_mhz": (1900.0, 1700.0) * 20 + (1900.0,)}, "the clock spreads"),
         ("unstable", {"block_seconds": tuple(1 + n / 500 for n in range(20))}, "drift by +2.0%"),
@@ -86,6 +91,45 @@ def test_each_flag_shows_with_what_was_seen(flag: str, changes: dict[str, Any], 
     found = flags([one(**changes) for _ in range(6)])
     assert found.keys() == {flag}
     assert seen in found[flag]
+
+
+def test_sides_that_take_turns_are_no_strangers_to_each_other():
+    assert flags([one(gpu_processes=3, job_processes=3) for _ in range(6)]) == {}
+    leaving = (3.0,) * 20 + (2.0,) * 21
+    assert flags([one(gpu_processes=leaving, job_processes=leaving) for _ in range(6)]) == {}
+
+
+def requests_of(kind: type, begun: float, **series: float) -> Record:
+    """Return an inference or an export whose requests began then, five seconds of them, in a telemetry as `one` has."""
+    record = next(r for r in read_file(FIXTURE) if isinstance(r.figures, kind))
+    figures = replace(
+        record.figures, latency_seconds=(0.5,) * 10, latency_begun_seconds=(begun,), latency_group_sizes=(10,)
+    )
+    return replace(one(**series), measurement=record.measurement, figures=figures)
+
+
+@pytest.mark.parametrize("kind", [Inference, Export])
+def test_heat_and_company_are_seen_while_single_requests_are_timed(kind: type):
+    seen = flags([requests_of(kind, 105.0, gpu_throttle_reasons=0x40, gpu_processes=2)])
+    assert "heat" in seen["throttled"]
+    assert "another process" in seen["unstable"]
+    before = flags([requests_of(kind, 90.0, gpu_throttle_reasons=0x40, gpu_processes=2)])
+    assert "throttled" not in before, "nothing was sampled then"
+    assert "another process" not in before.get("unstable", "")
+    busy = flags([requests_of(kind, 105.0, cpu_busy_cpus=2.0, cpu_job_cpus=1.0)])
+    assert "1.0 processors busy" in busy["unstable"]
+
+
+def test_an_accuracys_seconds_carry_what_ran_beside_them_and_no_number_of_processes():
+    record = next(r for r in read_file(FIXTURE) if isinstance(r.figures, Accuracy))
+
+    def trained(**series: float) -> Record:
+        return replace(one(**series), measurement="accuracy", figures=record.figures)
+
+    assert flags([trained()]) == {}
+    assert "0.5 processors busy" in flags([trained(cpu_busy_cpus=2.5, cpu_job_cpus=2.0)])["unstable"]
+    assert flags([trained(gpu_throttle_reasons=0x20)]).keys() == {"throttled"}
+    assert flags([replace(trained(), telemetry=None)]) == {}
 
 
 def test_the_spread_between_processes_is_told_and_widens_the_interval():

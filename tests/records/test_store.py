@@ -1,5 +1,6 @@
 """A results file loses no whole line, whatever happens to the disk, the process or the schema."""
 
+import json
 import resource
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import msgspec
 import pytest
 
 from bench.errors import UsageError
-from bench.records.record import SCHEMA, Record
+from bench.records.record import SCHEMA, Accuracy, Record, Training
 from bench.records.store import IncompleteRecord, Writer, latest, read, read_file
 
 FIXTURE = Path(__file__).parent / "schema-1.jsonl"
@@ -16,6 +17,16 @@ FIXTURE = Path(__file__).parent / "schema-1.jsonl"
 @pytest.fixture
 def record() -> Record:
     return read_file(FIXTURE)[0]
+
+
+def test_the_second_schema_is_still_read_and_its_top1_is_a_score():
+    records = read_file(FIXTURE.with_name("schema-2.jsonl"))
+    assert {record.schema for record in records} == {SCHEMA}
+    (accuracy,) = [record.figures for record in records if isinstance(record.figures, Accuracy)]
+    assert [epoch.validation_score for epoch in accuracy.epochs][-1] > 0.9
+    assert {(epoch.trained, epoch.training_seconds, epoch.wait_seconds) for epoch in accuracy.epochs} == {
+        ("all", None, None)
+    }
 
 
 def test_the_first_schema_is_still_read():
@@ -33,6 +44,13 @@ def test_the_first_schema_is_still_read():
         "export:torchscript",
     }
     assert {record.status for record in records} == {"ok", "unsupported"}
+    written = [json.loads(line)["figures"] for line in FIXTURE.read_text().splitlines()]
+    sums = [figures["loader"] for figures in written if figures and "loader" in figures]
+    loaders = [record.figures.loader for record in records if isinstance(record.figures, Training)]
+    assert sums == [
+        {"steps": one.steps, "total_seconds": one.total_seconds, "wait_seconds": one.wait_seconds} for one in loaders
+    ]
+    assert {one.first_step_seconds for one in loaders} == {None}
 
 
 def test_what_is_appended_is_read_back(tmp_path: Path, record: Record):

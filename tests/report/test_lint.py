@@ -11,7 +11,7 @@ from conftest import committed_results
 
 from bench.measure.telemetry import Telemetry
 from bench.records.environment import Gpu
-from bench.records.record import Accuracy, Inference, Record, Training
+from bench.records.record import Accuracy, Export, Inference, Record, Training
 from bench.records.store import read_file
 from bench.report.lint import lint
 
@@ -29,9 +29,26 @@ def changed(kind: type, **figures: Any) -> Record:
     return replace(record, figures=replace(record.figures, **figures))
 
 
-def unlearned() -> list[Record]:
-    training, accuracy = first(Training), changed(Accuracy, test_top1=0.11)
-    return [training, replace(accuracy, cell=training.cell)]
+def unlearned(kind: type) -> list[Record]:
+    timed, accuracy = first(kind), changed(Accuracy, test_top1=61 / 540)
+    return [timed, replace(accuracy, cell=timed.cell)]
+
+
+def elsewhere(record: Record, **environment: Any) -> Record:
+    return replace(record, environment=replace(record.environment, **environment))
+
+
+def begun(kind: type, factor: float = 1.0, side: Any = None, shift: float = 0.0) -> Record:
+    """Return a record whose blocks began every second and took one, times a factor."""
+    record = first(kind)
+    moments = tuple(10.0 + shift + n for n in range(5))
+    blocks = replace(record.figures.resident, block_seconds=(0.999 * factor,) * 5, begun_seconds=moments)
+    return replace(record, side=side, figures=replace(record.figures, resident=blocks), wall_seconds=60.0)
+
+
+def busy(cpus: float) -> Record:
+    telemetry = replace(powered(600.0).telemetry, series={"cpu_job_cpus": (cpus,) * 40})
+    return replace(first(Training), telemetry=telemetry)
 
 
 def powered(watts: float) -> Record:
@@ -66,23 +83,60 @@ def powered(watts: float) -> Record:
     )
 
 
+def lints(*records: Record) -> set[str]:
+    """Return the lints that find something, but for the tree with changes that the fixture was measured from."""
+    return {finding.lint for finding in lint([elsewhere(record, dirty=False) for record in records])}
+
+
+@pytest.mark.parametrize("kind", [Training, Inference, Accuracy, Export])
+def test_what_is_right_is_no_finding(kind: type):
+    assert lints(first(kind)) == set()
+
+
 def test_power_within_the_limit_is_no_finding():
-    assert lint([powered(690.0)]) == ()
+    assert lints(powered(690.0)) == set()
 
 
 @pytest.mark.parametrize(
     ("name", "records"),
     [
-        ("tail", [changed(Inference, latency_seconds=(0.001,) * 195 + (1.0,) * 5)]),
+        ("tail", [replace(changed(Inference, latency_seconds=(0.001,) * 195 + (1.0,) * 5), wall_seconds=60.0)]),
         ("time", [replace(first(Training), wall_seconds=0.001)]),
         ("share", [changed(Accuracy, test_top1=0.99, test_top5=0.9)]),
-        ("environment", [replace(first(Training), environment=replace(first(Training).environment, packages={}))]),
-        ("void", unlearned()),
+        ("share", [changed(Accuracy, test_top1=0.9123)]),
+        ("environment", [elsewhere(first(Training), packages={})]),
+        ("void", unlearned(Training)),
+        ("void", unlearned(Inference)),
         ("power", [powered(900.0)]),
+        ("gaps", [begun(Training, factor=0.5)]),
+        ("gaps", [begun(Inference, factor=0.5)]),
+        ("turns", [begun(Training, factor=2.0)]),
+        ("turns", [begun(Training, 0.5, "a"), begun(Training, 0.5, "b", shift=0.4)]),
+        ("devices", [elsewhere(replace(powered(600.0), cell=replace(first(Training).cell, device="cuda:1")))]),
+        ("devices", [replace(first(Training), in_force={"threads": 999})]),
+        ("devices", [busy(999.0)]),
     ],
 )
-def test_each_lint_finds_its_mistake(name: str, records: list[Record]):
-    assert name in {finding.lint for finding in lint(records)}
+def test_each_lint_finds_its_mistake_and_no_other_does(name: str, records: list[Record]):
+    assert lints(*records) == {name}
+
+
+def test_blocks_in_turns_have_gaps_and_do_not_overlap():
+    assert lints(begun(Training)) == set()
+    assert lints(begun(Training, 0.5, "a"), begun(Training, 0.5, "b", shift=0.5)) == set()
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"packages": {}}, "the environment lacks packages"),
+        ({"cpu": ""}, "the environment lacks cpu"),
+        ({"dirty": True}, "measured from a tree with changes that no commit holds"),
+    ],
+)
+def test_what_an_environment_lacks_is_named(changes: dict[str, Any], said: str):
+    (found,) = lint([elsewhere(first(Training), **({"dirty": False} | changes))])
+    assert (found.lint, found.said) == ("environment", said)
 
 
 @pytest.mark.parametrize("file", committed_results(), ids=lambda file: file.stem)

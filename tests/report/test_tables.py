@@ -140,10 +140,18 @@ def test_one_of_a_kind_is_singular():
     assert [counted(count, "cell") for count in (0, 1, 2)] == ["0 cells", "1 cell", "2 cells"]
 
 
-def test_a_percentile_without_support_reads_too_few():
-    assert milliseconds([0.001] * 63, 0.9) == "too few"
-    assert milliseconds([0.001] * 64, 0.9) == "1.00"
+def test_a_percentile_without_support_in_every_process_reads_too_few():
+    assert milliseconds([[0.001] * 63], 0.9) == "too few"
+    assert milliseconds([[0.001] * 64], 0.9) == "1.00"
+    assert milliseconds([[0.001] * 340] * 2, 0.99) == "too few", "680 requests of two processes are no 662 of one"
+    assert milliseconds([[0.001] * 63, [0.001] * 64], 0.9) == "too few"
     assert milliseconds([], 0.5) == "–"
+
+
+def test_a_percentile_is_of_each_process_with_the_range_over_them():
+    slow, middle, quick = [0.003] * 70, [0.002] * 70, [0.001] * 70
+    assert milliseconds([slow, quick, middle], 0.9) == "2.00 (1.00–3.00)"
+    assert milliseconds([slow, quick, middle] * 3, 0.5) == rate([1.0, 2.0, 3.0] * 3)
 
 
 def test_accuracy_carries_the_sampling_error_of_the_test_split():

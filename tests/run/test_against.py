@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 from bench.records.record import Record
@@ -75,36 +76,80 @@ def test_a_change_that_slows_is_found_against_the_commit_before_it(checkout: Pat
     assert {pair["verdict"]["judgement"] for pair in found["pairs"]} == {"SLOWER"}
     assert {pair["verdict"]["judgement"] for pair in found["control"]} <= {"SAME", "INCONCLUSIVE"}
     assert "SLOWER" in done.stdout
-    assert "Control, A against A" in done.stdout
+    assert "Control, the same measured twice" in done.stdout
+    assert "pairs a row" not in done.stdout, "six are enough"
     again = run(checkout, "run", "--matrix", matrix(checkout, 6), "--against", "HEAD", "--results", "r", "--resume")
     assert again.returncode == 0, again.stderr
     assert len(results(checkout)) == len(held), "nothing is measured twice"
 
 
 def test_a_virtual_environment_runs_this_code_on_its_own_packages(checkout: Path, tmp_path: Path):
+    """Its jobs themselves say which Pillow they find: the environment in a record is asked for apart from them."""
     python = tmp_path / "other" / "bin" / "python"
     python.parent.mkdir(parents=True)
-    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    packages = tmp_path / "other" / "packages"
+    (packages / "pillow-0.0.1.dist-info").mkdir(parents=True)
+    (packages / "pillow-0.0.1.dist-info" / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: pillow\nVersion: 0.0.1\n"
+    )
+    python.write_text(f'#!/bin/sh\nPYTHONPATH={packages} exec {sys.executable} "$@"\n')
     python.chmod(0o755)
+    found = '__import__("importlib.metadata").metadata.version("pillow")'
+    edit(checkout, '"weights": "zero"}', f'"weights": "zero", "pillow": {found}}}')
     done = run(checkout, "run", "--matrix", matrix(checkout, 2), "--against", str(tmp_path / "other"), "--results", "r")
     assert done.returncode == 0, done.stderr
+    assert "2 pairs a row, where a verdict takes 6 or more" in done.stdout
     assert {(record.side, record.status) for record in results(checkout)} == {
         ("a", "ok"),
         ("b", "ok"),
         ("a-again", "ok"),
     }
     assert len({record.environment.code for record in results(checkout)}) == 1
+    ours = version("pillow")
+    expected = {("a", "0.0.1"), ("a-again", "0.0.1"), ("b", ours)}
+    assert {(record.side, record.in_force["pillow"]) for record in results(checkout)} == expected
+    assert {(record.side, record.environment.packages["pillow"]) for record in results(checkout)} == expected
 
 
-def test_stored_results_are_compared_with_after_the_run(run_bench: RunBench, fake_matrix: Path, tmp_path: Path):
-    assert run_bench("run", "--matrix", str(fake_matrix), "--results", "old").returncode == 0
+def test_stored_results_are_compared_with_after_the_run_as_they_were_measured(
+    run_bench: RunBench, fake_matrix: Path, tmp_path: Path
+):
+    begun = run_bench("run", "--matrix", str(fake_matrix), "--results", "old", "--isolation", "spawn")
+    assert begun.returncode == 0
     (old,) = (tmp_path / "old").glob("*.jsonl")
     done = run_bench("run", "--matrix", str(fake_matrix), "--results", "new", "--against", str(old))
     assert done.returncode == 0, done.stderr
     assert "| B over A |" in done.stdout
+    assert "Unlike" not in done.stdout
+    assert "Control, the same measured twice" in done.stdout
+    (new,) = (tmp_path / "new").glob("*.jsonl")
+    records = read_file(new)
+    assert {record.isolation for record in records if record.figures} == {"spawn"}
+    again = {(record.cell, record.measurement) for record in records if record.side == "a-again"}
+    assert len(again) == 1
+    assert {record.side for record in records} == {None, "a-again"}
     alone = run_bench("compare", str(old))
     assert alone.returncode == 2
     assert "one side only" in alone.stderr
+
+
+def test_unlike_stored_results_are_refused_before_anything_is_measured(
+    run_bench: RunBench, fake_matrix: Path, tmp_path: Path
+):
+    narrowed = ("--architectures", "resnet18", "--measurements", "inference")
+    assert run_bench("run", "--matrix", str(fake_matrix), "--results", "old", *narrowed).returncode == 0
+    (old,) = (tmp_path / "old").glob("*.jsonl")
+    arguments = ("run", "--matrix", str(fake_matrix), *narrowed, "--results", "new", "--against", str(old))
+    longer = fake_matrix.read_text().replace("warmup_steps = 2", "warmup_steps = 3")
+    fake_matrix.write_text(longer)
+    refused = run_bench(*arguments)
+    assert refused.returncode == 2
+    assert "protocol: " in refused.stderr
+    assert not (tmp_path / "new").exists()
+    assert "Unlike: protocol" in run_bench(*arguments, "--allow-different").stdout
+    none = run_bench(*arguments[:3], "--image-sizes", "32", "--precisions", "amp-bf16", *arguments[-2:])
+    assert none.returncode == 2
+    assert "no row of this matrix" in none.stderr
 
 
 def test_what_is_neither_is_refused_before_anything_runs(run_bench: RunBench, fake_matrix: Path, tmp_path: Path):

@@ -1,0 +1,87 @@
+"""Rates, and what was seen while they were timed, follow from the raw samples."""
+
+import math
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from bench.measure.telemetry import Telemetry
+from bench.records.rates import log_ratio, speeds, timed_windows, while_timed
+from bench.records.record import Accuracy, Export, Inference, LoaderBlock, LoaderTiming, Record, Training
+from bench.records.store import read_file
+
+FIXTURE = Path(__file__).parent / "schema-1.jsonl"
+LOADER = "training from the loader"
+replace = msgspec.structs.replace
+
+
+def first(kind: type) -> Record:
+    return next(record for record in read_file(FIXTURE) if isinstance(record.figures, kind))
+
+
+def loaded(*seconds: float, steps: int = 2) -> Record:
+    """Return a training whose loader's blocks of so many equal steps took so long, ten seconds from one to the next."""
+    record = first(Training)
+    blocks = tuple(
+        LoaderBlock(
+            begun_seconds=100.0 + 10 * number,
+            steps=steps,
+            step_seconds=(took / steps,) * steps,
+            wait_seconds=(0.0,) * steps,
+        )
+        for number, took in enumerate(seconds)
+    )
+    loader = LoaderTiming(first_step_seconds=1.0, first_wait_seconds=0.5, blocks=blocks)
+    return replace(record, figures=replace(record.figures, loader=loader))
+
+
+def every_half_second(**series: tuple[float, ...]) -> Telemetry:
+    return Telemetry(
+        begun_seconds=100.0,
+        idle_seconds=1.0,
+        elapsed_seconds=tuple(number / 2 for number in range(81)),
+        series=series,
+        missing={},
+        cost_seconds=0.0,
+    )
+
+
+def test_the_loaders_rate_is_all_images_over_all_time():
+    record = loaded(1.0, 3.0)
+    assert dict(speeds(record))[LOADER] == pytest.approx((record.batch_size or 0) * 4 / 4.0)
+
+
+def test_the_loaders_blocks_are_held_against_those_beside_them():
+    """B is a tenth faster in every block but one, in which it was interrupted; the sums alone would call it slower."""
+    a, b = loaded(1.0, 2.0, 1.0), loaded(1.0 / 1.1, 2.0 / 1.1, 9.0)
+    assert math.exp(log_ratio(LOADER, a, b)) == pytest.approx(1.1)
+    assert dict(speeds(b))[LOADER] < dict(speeds(a))[LOADER]
+    assert math.exp(log_ratio(LOADER, a, loaded(0.5, 1.0, 0.5, steps=1))) == pytest.approx(1.0), "rates, not seconds"
+
+
+def test_what_is_seen_is_within_what_was_timed():
+    record = replace(loaded(1.0, 1.0), telemetry=every_half_second(clock=tuple(range(81))))
+    assert timed_windows(record) == [(100.0, 101.0), (110.0, 111.0)]
+    assert while_timed(record, "clock") == [
+        *((100.0, 0), (100.5, 1), (101.0, 2)),
+        *((110.0, 20), (110.5, 21), (111.0, 22)),
+    ]
+
+
+@pytest.mark.parametrize("kind", [Inference, Export])
+def test_groups_of_requests_are_timed_too(kind: type):
+    record = first(kind)
+    figures = replace(
+        record.figures,
+        latency_seconds=(0.5, 0.5, 2.0),
+        latency_begun_seconds=(103.0, 120.0),
+        latency_group_sizes=(2, 1),
+    )
+    assert timed_windows(replace(record, figures=figures)) == [(103.0, 104.0), (120.0, 122.0)]
+    assert timed_windows(record) == [], "of an earlier schema nobody knows when"
+
+
+def test_accuracy_is_timed_from_when_its_job_was_asked_for():
+    record = replace(first(Accuracy), telemetry=every_half_second(clock=tuple(range(81))))
+    assert [value for _, value in while_timed(record, "clock")] == list(range(2, 81))
