@@ -1,5 +1,6 @@
 """The command line: a person's mistake is one line and status 2, and nothing heavy is imported to say so."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -95,6 +96,9 @@ def test_doctor_says_what_this_machine_is_and_has(run_bench: RunBench):
     assert done.returncode == 0
     for word in ("Machine", "NVIDIA GPU", "torchvision", "cores"):
         assert word in done.stdout
+    here = dict(re.findall(r"^\| (NVIDIA GPU|GPU telemetry through NVML) \| (yes|no) \|", done.stdout, re.MULTILINE))
+    assert len(here) == 2
+    assert len(set(here.values())) == 1, "there is no telemetry of a GPU that is not there"
 
 
 def test_a_dry_run_prints_cells_and_an_estimate_and_writes_nothing(run_bench: RunBench, tmp_path: Path):
@@ -106,7 +110,8 @@ def test_a_dry_run_prints_cells_and_an_estimate_and_writes_nothing(run_bench: Ru
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["list", "models"], ["list", "frameworks"], ["doctor"], ["report", "--check"]]
+    "arguments",
+    [["--help"], ["list", "models"], ["list", "frameworks"], ["doctor"], ["report", "--check"], ["show", "results"]],
 )
 def test_nothing_heavy_is_imported(arguments: list[str], tmp_path: Path):
     """`report --check` also holds the committed README against the committed results."""

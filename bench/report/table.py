@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console, Group, RenderableType
     from rich.table import Table as RichTable
 
-_FIGURE = re.compile(r"[<±+−-]?\d[\d,.]*(e[+-]?\d+)?(?!\w)")
+_FIGURE = re.compile(r"[<±+−-]?\d[\d,.]*(e[+-]?\d+)?%?( (\d+|×|s|min|h|px|\(.+\)))*")
 _LEGEND = "How to read these tables"
 
 
@@ -58,7 +58,7 @@ def _legend(tables: Sequence[Table]) -> list[str]:
 def _is_figure(cells: Sequence[str]) -> bool:
     """Return whether most of what a column says are figures."""
     said = [cell for cell in cells if cell not in (NOTHING, "")]
-    return sum(cell == TOO_FEW or bool(_FIGURE.match(cell)) for cell in said) > len(said) / 2
+    return sum(cell == TOO_FEW or bool(_FIGURE.fullmatch(cell)) for cell in said) > len(said) / 2
 
 
 def terminal(table: Table, width: int) -> "Group":
