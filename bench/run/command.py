@@ -20,6 +20,7 @@ from bench.plan.selection import narrow
 from bench.records.environment import Environment, environment
 from bench.records.record import Record
 from bench.records.store import latest, read_file
+from bench.report.format import counted
 from bench.report.table import Table, show
 from bench.report.tables import tables
 from bench.run.ceilings import ceilings_job
@@ -90,17 +91,18 @@ def _measure(options: Options, isolation: Isolation, others: Others, stored: "St
     )
     if (limits := ceilings_job(todo)) is not None:
         todo = (limits, *todo)
-    print(f"{len(planned)} cells, {len(todo)} jobs, {isolation} isolation, into {file}", flush=True)
+    counts = f"{counted(len(planned), 'cell')}, {counted(len(todo), 'job')}"
+    print(f"{counts}, {isolation} isolation, into {file}", flush=True)
     if others:
         _warn_of_few(matrix.protocol)
     left = _run(todo, run)
     records = latest(read_file(file)) if file.exists() else []
     asked = {job.key for job in todo}
     records = [record for record in records if record.key in asked]
-    for table in tables(records):
-        show(table)
+    shown = list(tables(records))
     if stored is not None and any(record.figures and record.side is None for record in records):
-        show(stored.table(file, records))
+        shown.append(stored.table(file, records))
+    show(*shown)
     print(_closing(records, left, file))
     return FAILED if any(record.status in _FAILURES for record in records) else COMPLETE
 
@@ -153,9 +155,8 @@ def dry(options: Options) -> None:
         )
     )
     seconds = sum(map(estimate_seconds, todo))
-    print(
-        f"{len(planned)} cells, {len(todo)} jobs, very roughly {duration(seconds)}: nothing is known of this machine."
-    )
+    counts = f"{counted(len(planned), 'cell')}, {counted(len(todo), 'job')}"
+    print(f"{counts}, very roughly {duration(seconds)}: nothing is known of this machine.")
 
 
 def _dry_row(entry: Planned, own: list[Job]) -> tuple[str, ...]:
