@@ -1,5 +1,7 @@
 """A comparison's table: columns that match their ratio, and what a reader must know of the verdicts."""
 
+from statistics import geometric_mean
+
 import msgspec
 import pytest
 from test_compare import changed_cells, column, run, turns
@@ -33,6 +35,7 @@ def test_the_columns_are_of_the_estimator_of_the_ratio():
     for comparison in (found, in_turns):
         shown = zip(*(column(comparison, name) for name in ("A", "B", "B over A")), strict=True)
         for a, b, ratio in shown:
+            assert float(a) == pytest.approx(geometric_mean(comparison.pairs[0].a), rel=0.01)
             assert float(b) / float(a) == pytest.approx(float(ratio.split()[0]), rel=0.01)
 
 
