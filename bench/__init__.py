@@ -25,11 +25,11 @@ def load(path: "str | Path" = "results") -> "pandas.DataFrame":
 def train(architecture: str, **options: Any) -> "Metrics":
     """Train one model by a recipe in this process, leave it in a folder, and return what it is worth.
 
-    The options are those of `bench train` (bench/run/training.py has them): framework, dataset, recipe, out, weights,
+    The options are those of `bench train` (bench/run/train_command.py has them): framework, dataset, recipe, out, weights,
     precision, execution, batch_size, image_size, epochs, device, seed, resume, skip_unreadable, formats. Raises `UsageError`
     before anything is trained, and `JobError` where the training fails.
     """
-    from bench.run.training import Options, run
+    from bench.run.train_command import Options, run
 
     if "out" in options:
         options["out"] = Path(options["out"])

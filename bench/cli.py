@@ -188,7 +188,7 @@ def train(
     export: Annotated[str | None, typer.Option(metavar="LIST", help="formats to export to, comma-separated")] = None,
 ) -> None:
     """Train one model by a recipe, and leave it in a folder with its curve, its errors and its figures."""
-    from bench.run.training import Options, run, summary
+    from bench.run.train_command import Options, run, summary
 
     options = Options(
         architecture=architecture,
@@ -226,7 +226,7 @@ def predict(
     """Say what a trained model sees in pictures: labels with their probabilities."""
     import msgspec
 
-    from bench.run.training import answers
+    from bench.run.train_command import answers
 
     for answer in answers(folder, images, device):
         if as_json:
