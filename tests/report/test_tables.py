@@ -149,3 +149,16 @@ def test_accuracy_carries_the_sampling_error_of_the_test_split():
 def test_markdown_escapes_what_would_break_a_row():
     table = Table(title="t", columns=("a", "b"), labels=1, rows=(("x|y", "1"),), notes=("n",))
     assert markdown(table) == "#### t\n\n| a | b |\n| --- | ---: |\n| x\\|y | 1 |\n\nn"
+
+
+def test_a_latency_column_does_not_pool_processes(records: list[Record]):
+    replace = msgspec.structs.replace
+    first = next(r for r in records if isinstance(r.figures, Inference))
+    two = [
+        replace(first, process=number, figures=replace(first.figures, latency_seconds=(0.001 * (number + 1),) * 40))
+        for number in range(2)
+    ]
+    shown = find(tables(two), "Inference")
+    row = dict(zip(shown.columns, shown.rows[0], strict=True))
+    assert row["p50, ms"] == "1.50 (1.00–2.00)"
+    assert row["p90, ms"] == "too few", "forty and forty are no sixty-four of one process"
