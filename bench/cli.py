@@ -299,7 +299,8 @@ def compare(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
     fail_on: Annotated[
-        str | None, typer.Option(metavar="slower", help="exit 1 when a row is SLOWER, or no verdict stands")
+        str | None,
+        typer.Option(metavar="slower", help="exit 1 when a row is SLOWER or B has none, or no verdict stands"),
     ] = None,
 ) -> None:
     """Say row by row whether B is faster than A, slower, the same, or that the evidence does not tell."""

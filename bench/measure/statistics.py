@@ -80,9 +80,8 @@ def percentile(values: Sequence[float], share: float) -> float | None:
         return None
     if share == 0.5:
         return median(values)
-    rank = math.ceil(
-        round(share * len(values), 6)
-    )  # 0.07 · 100 is 7.000000000000001, whose next whole number is a rank too high.
+    # 0.07 · 100 is 7.000000000000001, whose next whole number is a rank too high.
+    rank = math.ceil(round(share * len(values), 6))
     return sorted(values)[rank - 1]
 
 

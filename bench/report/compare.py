@@ -50,7 +50,9 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
-    """`differences`: in what the sides are unlike but for what was measured. `unmatched`: rows that one side alone has.
+    """`differences`: in what the sides are unlike but for what was measured. `a_alone`, `b_alone`: rows that one side has.
+
+    `a_code`, `b_code`: the commits that were measured. `between`: what the sides of one run were made to differ in.
 
     `in_turns`: whether both ran on one machine in turns, process against process. `machines`: in what those differ.
     `control`: the same thing measured twice, where a run has it. `stands`: False where that differs: no verdict then does.
@@ -65,7 +67,11 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     pairs: tuple[Pair, ...]
     control: tuple[Pair, ...]
     stands: bool
-    unmatched: int
+    a_code: str
+    b_code: str
+    between: tuple[str, ...]
+    a_alone: tuple[str, ...]
+    b_alone: tuple[str, ...]
 
 
 def part(text: str, records: Sequence[Record]) -> Part:
@@ -125,6 +131,8 @@ def compare(a: Part, b: Part, margin: float | None = None) -> Comparison:
     Sides of one run are held against each other process by process, with a margin of 1 %; else two runs, with 5 %; or of
     what a control gave where that is more. Raises `UsageError` where one row of a side would be of several cells.
     """
+    if margin is not None and not 0 < margin < 1:
+        raise UsageError(f"--margin {margin:g} is no share between 0 and 1; 5 % is 0.05")
     in_turns = _in_turns(a, b)
     checked = tuple(pair for first, again in (a.controls | b.controls).values() for pair in _control(first, again))
     if margin is None:
@@ -135,19 +143,35 @@ def compare(a: Part, b: Part, margin: float | None = None) -> Comparison:
     pairs = _judged(found[0], found[1], margin, in_turns)
     stands = not any(_differs(pair.verdict) for pair in checked)
     held = [[record for record in one.records if record.figures] for one in (a, b)]
-    differences, machines = ((), ()) if in_turns else unlike(held[0], held[1], free)
+    differences, machines = unlike(held[0], held[1], free)
+    if not pairs:
+        raise UsageError(f"{a.name} and {b.name} have no row in common")
     return Comparison(
         a=a.name,
         b=b.name,
         in_turns=in_turns,
         margin=margin,
-        differences=differences,
+        a_code=_code(held[0]),
+        b_code=_code(held[1]),
+        differences=() if in_turns else differences,
+        between=differences if in_turns else (),
         machines=machines,
         pairs=pairs if stands else tuple(msgspec.structs.replace(pair, verdict=None) for pair in pairs),
         control=checked,
         stands=stands,
-        unmatched=len(found[0].keys() ^ found[1].keys()),
+        a_alone=_named(found[0].keys() - found[1].keys()),
+        b_alone=_named(found[1].keys() - found[0].keys()),
     )
+
+
+def _code(records: Sequence[Record]) -> str:
+    """Return the commits that records were measured at."""
+    there = {(record.environment.commit or "unknown")[:12]: record.environment.dirty for record in records}
+    return ", ".join(f"{commit}{' with changes' if dirty else ''}" for commit, dirty in sorted(there.items()))
+
+
+def _named(rows: AbstractSet[Key]) -> tuple[str, ...]:
+    return tuple(f"{'/'.join(str(value) for _, value in key[0])}, {key[1]}" for key in sorted(rows, key=_order))
 
 
 def _in_turns(a: Part, b: Part) -> bool:
@@ -273,5 +297,7 @@ def _by_process(name: str, records: Sequence[Record], free: AbstractSet[str]) ->
 
 
 def slower(comparison: Comparison) -> bool:
-    """Return whether any row is SLOWER."""
-    return any(pair.verdict and pair.verdict.judgement is Judgement.SLOWER for pair in comparison.pairs)
+    """Return whether any row is SLOWER, or has figures of A and, because it failed there say, none of B."""
+    return bool(comparison.a_alone) or any(
+        pair.verdict and pair.verdict.judgement is Judgement.SLOWER for pair in comparison.pairs
+    )

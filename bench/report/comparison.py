@@ -32,7 +32,7 @@ def table(comparison: Comparison) -> Table:
         for pair in pairs
     )
     return Table(
-        title=f"B = {comparison.b} against A = {comparison.a}",
+        title=f"B = {comparison.b} (commit {comparison.b_code}) against A = {comparison.a} (commit {comparison.a_code})",
         columns=(*axes, "Quantity", "A", "B", "B over A", "Adjusted p", "Verdict", "Processes", "Flags"),
         labels=len(axes) + 1,
         rows=rows,
@@ -87,9 +87,28 @@ def _notes(comparison: Comparison) -> Iterator[str]:
         yield "The control differs from itself, so no verdict of this run stands."
     if not comparison.control:
         yield "No control: nothing was measured twice, so nothing says what these runs would have called different."
-    yield f"Rows that one side alone has: {comparison.unmatched}."
+    same = _same(comparison.pairs)
+    if same:
+        yield f"In every row: {same}."
+    if comparison.in_turns:
+        yield f"Between A and B: {'; '.join(comparison.between) or 'the same code and software'}."
+    yield from _alone("A", comparison.a_alone)
+    yield from _alone("B", comparison.b_alone)
     yield from (f"Unlike: {difference}." for difference in comparison.differences)
     yield from (f"Another machine: {difference}." for difference in comparison.machines)
+
+
+def _same(pairs: Sequence[Pair]) -> str:
+    """Return the axes that are alike in every row, which have no column."""
+    shown = _axes(pairs)
+    cell = pairs[0].cell if pairs else {}
+    return ", ".join(f"{axis} {value}" for axis, value in cell.items() if axis not in shown)
+
+
+def _alone(side: str, rows: Sequence[str]) -> Iterator[str]:
+    if rows:
+        more = f" and {len(rows) - _NAMED} more" if len(rows) > _NAMED else ""
+        yield f"{side} alone has figures of: {'; '.join(rows[:_NAMED])}{more}."
 
 
 def _said(verdict: Verdict | None, stands: bool) -> tuple[str, str, str]:
@@ -99,6 +118,7 @@ def _said(verdict: Verdict | None, stands: bool) -> tuple[str, str, str]:
     return ratio, f"{verdict.adjusted_p:.2g}", verdict.judgement.value
 
 
+_NAMED = 5
 _APART = "ratio of geometric means (Welch)"
 _IN_TURNS = (
     "the geometric mean of the ratios of processes that took turns, of each pair the median over blocks side by side"
@@ -106,5 +126,6 @@ _IN_TURNS = (
 _NOTE = (
     "More is faster; a latency stands as requests a second. A: geometric mean over processes; B: A times the ratio. "
     "B over A: {how}, with Student's 95 % interval over processes. FASTER and SLOWER: the interval wholly beyond "
-    "±{margin:.3g} and p, adjusted over all rows, at most {false_discoveries}; SAME: wholly within; else INCONCLUSIVE."
+    "±{margin:.3g} and p, adjusted over all rows, at most {false_discoveries}; SAME: wholly within; else INCONCLUSIVE. The "
+    "interval knows a row's own variance; p takes all rows' into account, so with few processes the two may seem to disagree."
 )

@@ -76,7 +76,8 @@ def test_a_row_of_one_process_has_no_verdict():
 def test_labels_set_two_parts_of_one_file_against_each_other():
     records = [*run(*QUICK, framework="timm"), *run(*SLOW, framework="torchvision")]
     found = compare(part("f:framework=timm", records), part("f:framework=torchvision", records), margin=0.05)
-    assert found.unmatched == 0
+    assert not found.a_alone
+    assert not found.b_alone
     assert [pair.quantity for pair in found.pairs] == ["training", "training from the loader"]
     assert "framework" not in found.pairs[0].cell
     with pytest.raises(UsageError, match="did you mean 'framework'"):
@@ -101,7 +102,7 @@ def test_labels_that_leave_several_cells_for_one_row_are_refused():
 
 def test_what_one_side_alone_has_is_counted():
     found = compare(part("a", [*run(*QUICK), *run(*QUICK, image_size=96)]), part("b", run(*QUICK)), margin=0.05)
-    assert found.unmatched == 2
+    assert len(found.a_alone) + len(found.b_alone) == 2
     assert len(found.pairs) == 2
 
 

@@ -157,3 +157,16 @@ def test_a_percentile_is_of_each_process_with_the_range_over_them():
 def test_accuracy_carries_the_sampling_error_of_the_test_split():
     assert top1([0.9], 10_000) == "90.0 (89.4–90.6)"
     assert top1([0.92, 0.9], 10_000) == "91.0 (90.0, 92.0)"
+
+
+def test_a_latency_column_does_not_pool_processes(records: list[Record]):
+    replace = msgspec.structs.replace
+    first = next(r for r in records if isinstance(r.figures, Inference))
+    two = [
+        replace(first, process=number, figures=replace(first.figures, latency_seconds=(0.001 * (number + 1),) * 40))
+        for number in range(2)
+    ]
+    shown = find(tables(two), "Inference")
+    row = dict(zip(shown.columns, shown.rows[0], strict=True))
+    assert row["p50, ms"] == "1.50 (1.00–2.00)"
+    assert row["p90, ms"] == "too few", "forty and forty are no sixty-four of one process"
