@@ -7,7 +7,7 @@ from fractions import Fraction
 import pytest
 from scipy import stats
 
-from bench.measure.statistics import median_interval, percentile, proportion_interval, samples_needed
+from bench.measure.statistics import ASKED, median_interval, percentile, proportion_interval, samples_needed
 
 
 @pytest.mark.parametrize(("share", "needed"), [(0.90, 64), (0.95, 130), (0.99, 662), (0.999, 6636)])
@@ -42,12 +42,14 @@ def test_the_whole_range_covers_what_scipys_binomial_says(count: int):
 
 @pytest.mark.parametrize("count", [6, 9, 20])
 def test_the_interval_lies_between_scipys_of_the_order_statistics_beside_it(count: int):
-    """The distribution-free interval of scipy's is the one that covers 95 % or more; the next within covers less."""
+    """The distribution-free interval of scipy's is the one that covers what is asked or more; the next within less."""
     found = median_interval(range(1, count + 1))
-    outer = int(stats.binom.ppf(0.025, count, 0.5))  # The rank whose tail is the first above 2.5 %.
+    outer = int(
+        stats.binom.ppf((1 - ASKED) / 2, count, 0.5)
+    )  # The rank whose tail is the first above half of the rest.
     assert outer <= found.low <= outer + 1
     assert found.low + found.high == pytest.approx(count + 1)
-    assert 1 - 2 * stats.binom.cdf(outer - 1, count, 0.5) >= 0.95
+    assert 1 - 2 * stats.binom.cdf(outer - 1, count, 0.5) >= ASKED
 
 
 @pytest.mark.parametrize(("right", "count"), [(9000, 10_000), (537, 540), (0, 20), (20, 20)])
