@@ -11,17 +11,15 @@ from bench.errors import JobError
 from bench.measure import PROBE
 from bench.measure.nvml import open_gpu
 from bench.measure.statistics import median_interval
-from bench.plan.cards import dataset_hash, model_card_hash
 from bench.plan.cell import Job, Side
-from bench.plan.files import file_hash
-from bench.plan.recipe import recipe_hash
 from bench.plan.refusal import refusal
 from bench.records.environment import Environment, environment
 from bench.records.flags import throttled
 from bench.records.rates import rate
-from bench.records.record import FINAL, Hashes, Outcome, Record
+from bench.records.record import FINAL, Outcome, Record
 from bench.records.store import Writer, read_file
 from bench.run.batch_size import largest_that_fits
+from bench.run.hashes import hashes
 from bench.run.installation import Installation
 from bench.run.launcher import Isolation, Launched, Launcher
 from bench.run.progress import Progress
@@ -96,10 +94,7 @@ class _Runner:
         record = self._records.get(job.key)
         if record is None or record.status not in FINAL or record.seed != job.seed:
             return None
-        same = msgspec.structs.replace(record.hashes, matrix="") == msgspec.structs.replace(
-            self._hashes(job), matrix=""
-        )
-        return record if same else None
+        return record if msgspec.structs.replace(record.hashes, matrix="") == hashes(job, matrix="") else None
 
     def enough(self, job: Job) -> bool:
         """Return whether the processes so far tell a rate so well, or so little, that one beyond the least need not run."""
@@ -200,24 +195,13 @@ class _Runner:
             log=str(log.relative_to(self._run.file.parent)) if log else None,
             protocol=job.protocol,
             recipe=job.recipe,
-            hashes=self._hashes(job),
+            hashes=hashes(job, self._run.matrix_hash),
             environment=self._run.others[job.side][1] if job.side in self._run.others else environment(),
             telemetry=launched.telemetry,
         )
         self._writer.append(record)
         self._records[record.key] = record
         return record
-
-    def _hashes(self, job: Job) -> Hashes:
-        weights = job.cell.weights
-        return Hashes(
-            card=model_card_hash(job.cell.architecture),
-            recipe=recipe_hash(job.cell.recipe),
-            matrix=self._run.matrix_hash,
-            protocol=job.protocol.hash,
-            weights=file_hash(Path(weights)) if Path(weights).is_file() else None,
-            dataset=dataset_hash(job.cell.dataset),
-        )
 
 
 def _worth_another_try(record: Record) -> bool:

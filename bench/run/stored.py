@@ -6,11 +6,8 @@ from pathlib import Path
 import msgspec
 
 from bench.errors import UsageError
-from bench.plan.cards import dataset_hash, model_card_hash
 from bench.plan.cell import Cell, Job
-from bench.plan.files import file_hash
 from bench.plan.protocol import Protocol
-from bench.plan.recipe import recipe_hash
 from bench.records.environment import Environment, environment
 from bench.records.record import Hashes, Record
 from bench.records.store import latest, read
@@ -18,6 +15,7 @@ from bench.report.compare import compare, part
 from bench.report.comparison import table
 from bench.report.conditions import shared, unlike
 from bench.report.table import Table
+from bench.run.hashes import hashes
 from bench.run.launcher import Isolation
 
 
@@ -64,19 +62,11 @@ class Stored:
 
 
 def _planned(job: Job, isolation: Isolation) -> Planned:
-    weights = Path(job.cell.weights)
     return Planned(
         cell=job.cell,
         measurement=job.measurement,
         protocol=job.protocol,
         isolation=isolation,
-        hashes=Hashes(
-            card=model_card_hash(job.cell.architecture),
-            recipe=recipe_hash(job.cell.recipe),
-            matrix="",
-            protocol=job.protocol.hash,
-            weights=file_hash(weights) if weights.is_file() else None,
-            dataset=dataset_hash(job.cell.dataset),
-        ),
+        hashes=hashes(job, matrix=""),
         environment=environment(),
     )
