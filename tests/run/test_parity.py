@@ -3,10 +3,10 @@
 import msgspec
 import pytest
 
-from bench import cli
+from bench.commands import measuring
 from bench.records.record import Traits
 from bench.report.parity import UNDECLARED, UNTRUE, tables
-from bench.run import parity
+from bench.run import doctor
 from bench.run.parity import Built, differences
 
 TRAITS = Traits(
@@ -48,17 +48,17 @@ def test_a_difference_must_be_declared_and_true(
     rows = [row for table in tables(both, found) if table.title == "Differences" for row in table.rows]
     assert [row[-1].partition(":")[0] for row in rows] == ([said] if said else [])
     assert all(row[:3] == ("ResNet-50", "timm", "Dropout") for row in rows)
-    monkeypatch.setattr(parity, "build_all", lambda names, launcher, begin: both)
+    monkeypatch.setattr(doctor, "build_all", lambda names, launcher, begin: both)
     with pytest.raises(SystemExit) as ended:
-        cli.doctor(parity=True)
+        measuring.doctor(parity=True)
     assert ended.value.code == status
     assert "ResNet-50" in capsys.readouterr().out
 
 
 def test_nothing_built_is_no_parity(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(parity, "build_all", lambda names, launcher, begin: [])
+    monkeypatch.setattr(doctor, "build_all", lambda names, launcher, begin: [])
     with pytest.raises(SystemExit) as ended:
-        cli.doctor(parity=True)
+        measuring.doctor(parity=True)
     assert ended.value.code == 1
 
 
