@@ -4,7 +4,7 @@ import pytest
 from conftest import committed_results
 
 import bench
-from bench.records.record import Accuracy
+from bench.records.accuracy import Accuracy
 from bench.records.store import read_file
 
 RESULTS = [file for file in committed_results() if file.name.startswith("quick-")]

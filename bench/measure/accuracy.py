@@ -8,7 +8,7 @@ from bench.frameworks.trial import Floats, Trial
 from bench.measure.context import Context
 from bench.measure.fit import Fit, fit
 from bench.measure.scores import top_k
-from bench.records.record import Accuracy, MultiLabelAccuracy
+from bench.records.accuracy import Accuracy, MultiLabelAccuracy
 
 
 def measure(context: Context) -> Accuracy | MultiLabelAccuracy:

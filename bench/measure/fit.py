@@ -13,7 +13,7 @@ from bench.frameworks.trial import Floats, Labels, Trial
 from bench.measure.diagnosis import describe
 from bench.measure.scores import cross_entropy, top_k
 from bench.plan.recipe import Phase, Recipe
-from bench.records.record import EpochCurve
+from bench.records.accuracy import EpochCurve
 
 
 class Watcher(Protocol):

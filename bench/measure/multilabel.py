@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn import metrics
 
-from bench.records.record import LabelScores
+from bench.records.accuracy import LabelScores
 
 Floats = NDArray[np.float32]
 Labels = NDArray[np.int64]

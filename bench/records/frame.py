@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING
 
 from bench.errors import UsageError
 from bench.measure.statistics import percentile
+from bench.records.accuracy import Accuracy, MultiLabelAccuracy
 from bench.records.rates import joules_per_image
-from bench.records.record import Accuracy, Build, Export, Inference, Memory, MultiLabelAccuracy, Record, Training
+from bench.records.record import Build, Export, Inference, Memory, Record, Training
 from bench.records.store import latest, read
 
 if TYPE_CHECKING:

@@ -9,8 +9,9 @@ from bench.errors import UsageError
 from bench.plan.cards import Pixels
 from bench.plan.cell import Cell
 from bench.plan.recipe import Recipe
+from bench.records.accuracy import Accuracy, EpochCurve, MultiLabelAccuracy
 from bench.records.environment import Environment
-from bench.records.record import Accuracy, EpochCurve, InForce, MultiLabelAccuracy
+from bench.records.record import InForce
 
 MODEL, METRICS = "model.json", "metrics.json"
 T = TypeVar("T")

@@ -4,44 +4,15 @@ import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from statistics import median
-from typing import Literal, NamedTuple, TypeVar
+from typing import Literal
 
 from bench.plan.cards import framework_model, model_card, published
-from bench.plan.cell import Cell
+from bench.records.accuracy import Accuracy, LabelScores, MultiLabelAccuracy
 from bench.records.flags import flags
-from bench.records.rates import Reference, joules_per_image, of_ceiling
-from bench.records.record import (
-    Accuracy,
-    Build,
-    Export,
-    Inference,
-    LabelScores,
-    Memory,
-    MemoryPeak,
-    MultiLabelAccuracy,
-    Record,
-    Training,
-)
+from bench.records.rates import joules_per_image, of_ceiling
+from bench.records.record import Build, Export, Inference, Memory, MemoryPeak, Training
 from bench.report.format import NOTHING, mebibytes, milliseconds, number, percent, rate, several, top1
-
-T = TypeVar("T")
-
-
-class Row(NamedTuple):
-    """What stands behind one row: a cell with its records."""
-
-    cell: Cell
-    records: list[Record]
-    reference: Reference = Reference({}, {})
-
-    def figures(self, kind: type[T]) -> list[T]:
-        """Return the figures of one kind, one a process."""
-        return [record.figures for record in self.records if isinstance(record.figures, kind)]
-
-    @property
-    def batch_size(self) -> int:
-        return next(record.batch_size for record in self.records if record.figures and record.batch_size)
-
+from bench.report.row import Row
 
 Columns = dict[str, Callable[[Row], str]]
 
@@ -78,8 +49,7 @@ def _of_ceiling(kind: type) -> Callable[[Row], str]:
     """Return a column of the share of the device's fastest product that the middle process reaches."""
 
     def column(row: Row) -> str:
-        records = [record for record in row.records if isinstance(record.figures, kind)]
-        shares = [share for record in records if (share := of_ceiling(record, row.reference)) is not None]
+        shares = [share for record in row.records_of(kind) if (share := of_ceiling(record, row.reference)) is not None]
         return percent(median(shares) if shares else None)
 
     return column
@@ -91,7 +61,7 @@ def _flags(*kinds: type) -> Callable[[Row], str]:
     def column(row: Row) -> str:
         found: dict[str, None] = {}
         for kind in kinds:
-            found |= dict.fromkeys(flags([record for record in row.records if isinstance(record.figures, kind)]))
+            found |= dict.fromkeys(flags(row.records_of(kind)))
         return ", ".join(found) or NOTHING
 
     return column
@@ -101,9 +71,8 @@ def _joules(kind: type, part: Literal["gross", "net"]) -> Callable[[Row], str]:
     """Return a column of the joules an image takes, in the middle process."""
 
     def column(row: Row) -> str:
-        records = [record for record in row.records if isinstance(record.figures, kind)]
-        known = [joules for record in records if (joules := joules_per_image(record, part)) is not None]
-        return rate(known)
+        found = (joules_per_image(record, part) for record in row.records_of(kind))
+        return rate([joules for joules in found if joules is not None])
 
     return column
 
@@ -162,15 +131,6 @@ def _top1(row: Row) -> str:
     return top1([a.test_top1 for a in accuracies], accuracies[0].test_images) if accuracies else NOTHING
 
 
-def _part(row: Row, kind: type) -> Row:
-    """Return what was measured of a model in one cell: that of a kind's figures with the largest images and then batch."""
-    cells = [record.cell for record in row.records if isinstance(record.figures, kind)]
-    if not cells:
-        return Row(row.cell, [])
-    cell = max(cells, key=lambda cell: (cell.image_size, str(cell.batch_size).zfill(6), cell.id))
-    return Row(cell, [record for record in row.records if record.cell == cell], row.reference)
-
-
 def _shape(row: Row) -> str:
     return f"{row.batch_size} × {row.cell.image_size} px"
 
@@ -179,18 +139,14 @@ def _in_part(kind: type, show: Callable[[Row], str]) -> Callable[[Row], str]:
     """Return a column that shows, of all that was measured of a model, the cell with figures of one kind."""
 
     def column(row: Row) -> str:
-        part = _part(row, kind)
+        part = row.part(kind)
         return show(part) if part.records else NOTHING
 
     return column
 
 
-def _count(row: Row, kind: type[T]) -> str:
+def _count(row: Row, kind: type) -> str:
     return str(len(row.figures(kind)) or NOTHING)
-
-
-def _first(row: Row, kind: type[T]) -> T:
-    return row.figures(kind)[0]
 
 
 def _latency(share: float) -> Callable[[Row], str]:
@@ -199,7 +155,7 @@ def _latency(share: float) -> Callable[[Row], str]:
 
 
 def _export_latency(share: float) -> Callable[[Row], str]:
-    return lambda row: milliseconds([_first(row, Export).latency_seconds], share)
+    return lambda row: milliseconds([row.first(Export).latency_seconds], share)
 
 
 MODEL: Columns = {
@@ -214,8 +170,8 @@ AXES: Columns = MODEL | {
 }
 MODELS: Columns = MODEL | {
     "Image px": lambda row: str(row.cell.image_size),
-    "Parameters, M": lambda row: number(_first(row, Build).parameters / 1e6, 2),
-    "GFLOPs an image": lambda row: number((_first(row, Build).flops_per_image or 0) / 1e9 or None, 3),
+    "Parameters, M": lambda row: number(row.first(Build).parameters / 1e6, 2),
+    "GFLOPs an image": lambda row: number((row.first(Build).flops_per_image or 0) / 1e9 or None, 3),
     "Published parameters, M": lambda row: _published_number(row, "parameters", 1e-6),
     "Published top-1, %": lambda row: _published_number(row, "top1_percent", 1),
     "Published by": _published,
@@ -306,16 +262,16 @@ EXPORTS: Columns = MODEL | {
     "Format": lambda row: row.records[0].measurement.partition(":")[2],
     "Image px": lambda row: str(row.cell.image_size),
     "Made by; run by": lambda row: (
-        f"{_first(row, Export).method}; {_first(row, Export).runtime}, {_first(row, Export).threads} threads"
+        f"{row.first(Export).method}; {row.first(Export).runtime}, {row.first(Export).threads} threads"
     ),
-    "Export, s": lambda row: number(_first(row, Export).export_seconds),
-    "MiB": lambda row: number(_first(row, Export).artifact_bytes / 2**20),
-    "Load, ms": lambda row: milliseconds([[_first(row, Export).load_seconds]], 0.5),
-    "First, ms": lambda row: milliseconds([[_first(row, Export).first_inference_seconds]], 0.5),
+    "Export, s": lambda row: number(row.first(Export).export_seconds),
+    "MiB": lambda row: number(row.first(Export).artifact_bytes / 2**20),
+    "Load, ms": lambda row: milliseconds([[row.first(Export).load_seconds]], 0.5),
+    "First, ms": lambda row: milliseconds([[row.first(Export).first_inference_seconds]], 0.5),
     "p50, ms": _export_latency(0.5),
     "p90, ms": _export_latency(0.9),
     "p99, ms": _export_latency(0.99),
-    "Largest error": lambda row: f"{_first(row, Export).maximum_relative_error:.0e}",
-    "Equal top-1": lambda row: percent(_first(row, Export).top1_agreement),
+    "Largest error": lambda row: f"{row.first(Export).maximum_relative_error:.0e}",
+    "Equal top-1": lambda row: percent(row.first(Export).top1_agreement),
     "Flags": _flags(Export),
 }

@@ -12,9 +12,10 @@ from bench.measure.statistics import percentile
 from bench.measure.timing import Blocks
 from bench.plan.cards import dataset_card, dataset_names
 from bench.plan.cell import Cell
+from bench.records.accuracy import Accuracy
 from bench.records.flags import flags
 from bench.records.rates import blocks, blocks_energy, of_ceiling, reference
-from bench.records.record import Accuracy, Export, Inference, Record, Training
+from bench.records.record import Export, Inference, Record, Training
 from bench.report.format import NOTHING
 from bench.report.table import Table
 

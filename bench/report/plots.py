@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.records.record import EpochCurve, MultiLabelAccuracy
+from bench.records.accuracy import EpochCurve, MultiLabelAccuracy
 from bench.records.trained import Metrics
 
 if TYPE_CHECKING:

@@ -7,22 +7,14 @@ from bench.frameworks import FRAMEWORKS, library
 from bench.measure import PROBE
 from bench.plan.cards import model_card, model_names
 from bench.plan.cell import PRECISIONS, Cell
+from bench.records.accuracy import Accuracy, MultiLabelAccuracy
 from bench.records.rates import Reference, reference
-from bench.records.record import (
-    Accuracy,
-    BatchSize,
-    Build,
-    Ceilings,
-    Export,
-    Inference,
-    MultiLabelAccuracy,
-    Record,
-    Training,
-)
+from bench.records.record import BatchSize, Build, Ceilings, Export, Inference, Record, Training
 from bench.report import columns, notes
 from bench.report.ceilings import ceilings_table
-from bench.report.columns import Columns, Row
+from bench.report.columns import Columns
 from bench.report.format import NOTHING
+from bench.report.row import Row
 from bench.report.table import Table
 
 

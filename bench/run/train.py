@@ -30,8 +30,8 @@ from bench.measure.scores import confusion
 from bench.plan.cards import FrameworkModel, Pixels, framework_model
 from bench.plan.cell import Cell
 from bench.plan.recipe import Recipe
+from bench.records.accuracy import MultiLabelAccuracy
 from bench.records.environment import environment, physical_cores
-from bench.records.record import MultiLabelAccuracy
 from bench.records.trained import METRICS, MODEL, Metrics, Progressed, Trained, read_json, write_json
 from bench.report.plots import write_curve, write_figures
 from bench.run.training_progress import TrainingProgress

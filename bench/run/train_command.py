@@ -126,7 +126,7 @@ def _cell(options: Options, framework: str) -> Cell:
 
 def summary(metrics: "Metrics", out: Path) -> str:
     """Return what a person wants to know first of a training that has ended."""
-    from bench.records.record import Accuracy
+    from bench.records.accuracy import Accuracy
 
     figures = metrics.figures
     epoch = f"epoch {figures.best_epoch} of {len(figures.epochs)}, chosen on validation"

@@ -12,7 +12,8 @@ from conftest import CHECKOUT
 from bench.frameworks import FRAMEWORKS
 from bench.plan.cards import framework_model, model_names
 from bench.plan.cell import Job
-from bench.records.record import Accuracy, Inference, Memory, Training
+from bench.records.accuracy import Accuracy
+from bench.records.record import Inference, Memory, Training
 from bench.run.launcher import Launcher
 from bench.run.parity import build_all, differences
 

@@ -12,7 +12,7 @@ from bench.errors import Diverged, JobError
 from bench.frameworks.trial import Trial
 from bench.measure.fit import Fit, fit
 from bench.plan.recipe import Phase, Recipe, recipe
-from bench.records.record import EpochCurve
+from bench.records.accuracy import EpochCurve
 
 LABELS = np.arange(100) % 2
 RECIPE = msgspec.structs.replace(recipe("baseline"), epochs=5)

@@ -16,7 +16,8 @@ from bench.measure.memory import peak_resident_bytes, reset_resident_peak
 from bench.measure.nvml import DeviceMemory
 from bench.measure.turns import Turns
 from bench.plan.cell import Job
-from bench.records.record import Accuracy, Build, Inference, Memory, Outcome, Training
+from bench.records.accuracy import Accuracy
+from bench.records.record import Build, Inference, Memory, Outcome, Training
 from bench.run.launcher import Isolation, Launcher
 
 MakeJob = Callable[..., Job]

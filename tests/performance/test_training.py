@@ -27,7 +27,7 @@ from bench.measure.accuracy import tested
 from bench.measure.fit import fit
 from bench.plan.cards import framework_model
 from bench.plan.recipe import Recipe, recipe
-from bench.records.record import Accuracy
+from bench.records.accuracy import Accuracy
 
 PICTURES, SIZE, BATCH, WORKERS, ROUNDS = 2000, 224, 64, 2, 5
 SEEDS = range(5)

@@ -9,9 +9,10 @@ import pytest
 
 from bench.measure.telemetry import Telemetry
 from bench.measure.timing import Blocks
+from bench.records.accuracy import Accuracy
 from bench.records.environment import Gpu
 from bench.records.flags import flags, has_two_modes, throttled
-from bench.records.record import Accuracy, Export, Inference, Record, Training
+from bench.records.record import Export, Inference, Record, Training
 from bench.records.store import read_file
 
 FIXTURE = Path(__file__).parent / "schema-1.jsonl"

@@ -7,8 +7,9 @@ import msgspec
 import pytest
 
 from bench.measure.telemetry import Telemetry
+from bench.records.accuracy import Accuracy
 from bench.records.rates import log_ratio, speeds, timed_windows, while_timed
-from bench.records.record import Accuracy, Export, Inference, LoaderBlock, LoaderTiming, Record, Training
+from bench.records.record import Export, Inference, LoaderBlock, LoaderTiming, Record, Training
 from bench.records.store import read_file
 
 FIXTURE = Path(__file__).parent / "schema-1.jsonl"

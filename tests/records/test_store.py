@@ -8,7 +8,8 @@ import msgspec
 import pytest
 
 from bench.errors import UsageError
-from bench.records.record import SCHEMA, Accuracy, Record, Training
+from bench.records.accuracy import Accuracy
+from bench.records.record import SCHEMA, Record, Training
 from bench.records.store import IncompleteRecord, Writer, latest, read, read_file
 
 FIXTURE = Path(__file__).parent / "schema-1.jsonl"

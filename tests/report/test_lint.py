@@ -10,8 +10,9 @@ import pytest
 from conftest import committed_results
 
 from bench.measure.telemetry import Telemetry
+from bench.records.accuracy import Accuracy
 from bench.records.environment import Gpu
-from bench.records.record import Accuracy, Export, Inference, Record, Training
+from bench.records.record import Export, Inference, Record, Training
 from bench.records.store import read_file
 from bench.report.lint import lint
 

@@ -18,7 +18,7 @@ from PIL import Image
 import bench
 from bench.data.read import read_dataset
 from bench.errors import UsageError
-from bench.records.record import Accuracy, MultiLabelAccuracy
+from bench.records.accuracy import Accuracy, MultiLabelAccuracy
 from bench.records.trained import Metrics, Trained, read_json
 
 Bench = Callable[..., subprocess.CompletedProcess[str]]
