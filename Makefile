@@ -1,4 +1,4 @@
-.PHONY: quick test benchmark benchmark-training learn check wheel clean
+.PHONY: quick test benchmark learn check wheel clean
 
 VENV := .venv
 BENCH := $(VENV)/bin/bench
@@ -11,17 +11,13 @@ quick: $(INSTALLED)
 test: $(INSTALLED)
 	$(VENV)/bin/python -m pytest
 
-# The project's own speed: figures for docs/performance.md.
-benchmark: $(INSTALLED)
-	mkdir -p .benchmarks
-	$(VENV)/bin/python -m pytest tests/performance --benchmark-only --benchmark-json=.benchmarks/speed.json
-	$(VENV)/bin/python tests/performance/write.py .benchmarks/speed.json docs/performance.md
+# The project's own speed and the rates of error of its verdicts: figures for docs/performance.md, one part after the other, or one.
+benchmark: benchmark-speed benchmark-controls benchmark-comparisons benchmark-verdicts benchmark-training
 
-# How fast pictures become batches, and what transfer learning is worth: figures for docs/performance-training.md.
-benchmark-training: $(INSTALLED)
+benchmark-%: $(INSTALLED)
 	mkdir -p .benchmarks
-	$(VENV)/bin/python -m pytest tests/performance/test_training.py --benchmark-only --benchmark-json=.benchmarks/training.json
-	$(VENV)/bin/python tests/performance/write.py .benchmarks/training.json docs/performance-training.md
+	$(VENV)/bin/python -m pytest tests/performance/test_$*.py --benchmark-only --benchmark-json=.benchmarks/$*.json
+	$(VENV)/bin/python tests/performance/write.py .benchmarks/$*.json docs/performance.md
 
 # The learning path, run as written: what its commands print here goes into the page.
 learn: $(INSTALLED)

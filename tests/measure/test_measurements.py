@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -64,17 +65,16 @@ def test_a_loader_that_keeps_up_takes_as_many_steps_as_resident_batches(make_job
 def test_a_step_that_trains_nothing_is_no_step(
     make_job: MakeJob, execute_here: Execute, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("bench.frameworks.pytorch_fit.optimizer", _frozen)
+    monkeypatch.setattr("bench.frameworks.pytorch_optimization.optimizer", _frozen)
     outcome = execute_here(make_job("training", framework="timm", architecture="vit_b_16"))
     assert outcome.status == "diverged"
     assert outcome.figures is None
 
 
-def _frozen(module: object, recipe: object) -> object:
+def _frozen(weights: list[Any], recipe: object, rate: float) -> object:
     import torch
 
-    assert isinstance(module, torch.nn.Module)
-    return torch.optim.AdamW(module.parameters(), lr=0.0, weight_decay=0.0, fused=True)
+    return torch.optim.AdamW(weights, lr=0.0, weight_decay=0.0, fused=True)
 
 
 def test_a_batch_larger_than_the_training_split_is_timed_too(make_job: MakeJob, execute_here: Execute):

@@ -1,26 +1,24 @@
-"""Comparisons on this machine: the same code twice, and code made slower by a known amount. Run with `make benchmark`.
+"""Code made slower by a known amount, on this machine. Run with `make benchmark-comparisons`; an hour.
 
 Each comparison is one `bench run --against HEAD` of its own, with its own processes, order and control.
 """
 
-import math
 import os
 import subprocess
 import sys
 from pathlib import Path
-from statistics import mean, median, stdev
+from statistics import median
 
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 from test_speed import told
 
-from bench.records.rates import blocks, log_ratio, rate
+from bench.records.rates import blocks
 from bench.records.record import Record
 from bench.records.store import latest, read_file
 from bench.report.compare import Pair, compare, sides
 
 PAIRS = 10
-CONTROLS = 10
 SLOWED = 1.05
 CALIBRATIONS = 3
 MATRIX = """description = "one cell"
@@ -78,9 +76,10 @@ def run(checkout: Path, matrix: Path, seed: int, *arguments: str) -> list[Record
     return latest(read_file(file))
 
 
-def against_head(checkout: Path, model: tuple[str, str], number: int) -> list[Record]:
+def against_head(checkout: Path, model: tuple[str, str], number: int, *arguments: str) -> list[Record]:
     """Compare what lies in a checkout with what is committed there; the number is the seed."""
-    return run(checkout, write_matrix(checkout, model, f"one{number}", PAIRS), number, "--against", "HEAD")
+    matrix = write_matrix(checkout, model, f"one{number}", PAIRS)
+    return run(checkout, matrix, number, "--against", "HEAD", *arguments)
 
 
 def calibrated_delay(checkout: Path, model: tuple[str, str]) -> float:
@@ -101,40 +100,6 @@ def slow_down(checkout: Path, framework: str, delay: float) -> None:
 
 def judgement(pair: Pair) -> str:
     return pair.verdict.judgement if pair.verdict else "void"
-
-
-def scatter(records: list[Record]) -> tuple[float, float]:
-    """Return the standard deviation of a pair's log ratio of inference: in turns, and had A and B not been side by side.
-
-    The latter is that of two processes of different pairs, which lay minutes apart: the root of twice a side's variance.
-    """
-    a, b = ({r.process: r for r in records if r.side == side and rate(r)} for side in ("a", "b"))
-    in_turns = stdev(log_ratio("inference", a[process], b[process]) for process in a.keys() & b.keys())
-    variances = [stdev(math.log(rate(record) or 1) for record in own.values()) ** 2 for own in (a, b)]
-    return in_turns, math.sqrt(sum(variances))
-
-
-def test_the_same_code_twice_is_rarely_called_different(benchmark: BenchmarkFixture, checkout: Path):
-    """Each run has the same cell three times, A, B and A again, and so two independent differences: of either from A.
-
-    Every row counts, that of latency too; a run that its control voids has the control's difference.
-    """
-    said: list[str] = []
-    scattered: list[tuple[float, float]] = []
-    for number in range(CONTROLS):
-        records = against_head(checkout, REAL, number)
-        found = compare(*sides("run", records))
-        said += [judgement(pair) for pair in (*found.pairs, *found.control)]
-        scattered.append(scatter(records))
-    different = sum(one in ("FASTER", "SLOWER") for one in said)
-    what = f"{2 * CONTROLS} pairs of the same real cell, {PAIRS} processes each, {len(said)} rows: called different"
-    told(benchmark, what, str(different), "1 or none")
-    in_turns, apart = (mean(column) for column in zip(*scattered, strict=True))
-    benchmark.extra_info["compared"] = (
-        ", ".join(f"{said.count(one)} {one}" for one in sorted(set(said)))
-        + f"; a pair's ratio scatters by {in_turns:.1%}, of processes that lay apart in time by {apart:.1%}"
-    )
-    assert different <= 1
 
 
 @pytest.mark.parametrize(("model", "runs"), [(FAKE, 7), (REAL, 5)], ids=["fake", "real"])

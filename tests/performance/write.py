@@ -1,6 +1,10 @@
-"""Write docs/performance.md from what pytest-benchmark kept: `write.py SPEED.json PAGE.md`."""
+"""Write one part of docs/performance.md from what pytest-benchmark kept: `write.py PART.json PAGE.md`.
+
+The page has a place for each part, between two markers; the others stay as they were measured.
+"""
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -9,28 +13,29 @@ from bench.report.readme import machine
 from bench.report.table import Table, markdown
 
 
-def page(file: Path) -> str:
-    """Return the page as Markdown."""
-    told = [entry["extra_info"] for entry in json.loads(file.read_text())["benchmarks"]]
+def section(part: str, kept: dict[str, object]) -> str:
+    """Return a part's table, with when and where its figures were measured."""
+    told = [entry["extra_info"] for entry in kept["benchmarks"]]  # type: ignore[attr-defined]
     table = Table(
-        title="`make benchmark`",
+        title=f"`make benchmark-{part}`",
         columns=("What", "Figure", "Must be within", "Beside it"),
         labels=4,
         rows=tuple((info["what"], info["figure"], info["limit"], info.get("compared", "")) for info in told),
     )
-    return "\n".join(
-        [
-            "# How fast bench itself is",
-            "",
-            "Written by `make benchmark` from tests/performance/, which fails outside the limits. Medians.",
-            "A figure with an interval in brackets fails only with all of it outside; that does not show it inside.",
-            machine(environment()),
-            "",
-            markdown(table),
-            "",
-        ]
-    )
+    measured = f"Measured {str(kept['datetime'])[:10]}. {machine(environment())}"
+    return f"{measured}\n\n{markdown(table)}"
+
+
+def main(file: Path, page: Path) -> None:
+    """Put a part in its place; exit where the page has none."""
+    part = file.stem
+    place = re.compile(rf"(<!-- {part} -->\n).*?(\n<!-- /{part} -->)", re.DOTALL)
+    text = page.read_text(encoding="utf-8")
+    if not place.search(text):
+        sys.exit(f"{page}: has no place for {part}: <!-- {part} --> and <!-- /{part} -->")
+    said = section(part, json.loads(file.read_text()))
+    page.write_text(place.sub(lambda found: f"{found[1]}{said}{found[2]}", text), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    Path(sys.argv[2]).write_text(page(Path(sys.argv[1])), encoding="utf-8")
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
