@@ -35,15 +35,15 @@ Execute = Callable[[Job], Outcome]
         ),
     ],
 )
-def test_an_exception_is_a_status_and_a_line(make_job: MakeJob, error: Exception, status: str, reason: str | None):
-    assert worker._status(make_job(framework="timm", architecture="resnet18"), error) == status
+def test_an_exception_is_a_status_and_a_line(error: Exception, status: str, reason: str | None):
+    assert worker.status("timm", error) == status
     assert reason is None or worker._reason(error) == reason
 
 
-def test_torchs_own_words_for_a_full_memory_are_known(make_job: MakeJob):
+def test_torchs_own_words_for_a_full_memory_are_known():
     with pytest.raises(RuntimeError) as raised:
         torch.empty(1 << 60, dtype=torch.uint8)
-    assert worker._status(make_job(framework="timm", architecture="resnet18"), raised.value) == "out_of_memory"
+    assert worker.status("timm", raised.value) == "out_of_memory"
 
 
 def test_a_batch_beyond_the_memory_limit_is_out_of_memory_and_harms_nobody(
@@ -119,8 +119,8 @@ def test_the_row_of_a_checkpoint_that_does_not_fit_names_the_file_and_a_tensor(
         "torch.OutOfMemoryError: HIP or CUDA",
     ],
 )
-def test_what_cuda_says_when_memory_runs_out_is_out_of_memory(make_job: MakeJob, message: str):
+def test_what_cuda_says_when_memory_runs_out_is_out_of_memory(message: str):
     module, _, text = message.partition(": ")
     package, _, name = module.rpartition(".")
     error = type(name, (Exception,), {"__module__": package})(text)
-    assert worker._status(make_job(framework="timm", architecture="resnet18"), error) == "out_of_memory"
+    assert worker.status("timm", error) == "out_of_memory"
