@@ -139,11 +139,13 @@ class _Folder:
         )
         there = self.path / MODEL
         if there.exists():
-            self._refuse_another(read_json(there, Trained), asked.resume)
+            before = read_json(there, Trained)
+            self._refuse_another(before, asked.resume)
+            self.trained = before  # With the thresholds of a training that has ended.
         self.path.mkdir(parents=True, exist_ok=True)
         self.state = max(self.path.glob("state-*[0-9]"), key=lambda one: int(one.name[6:]), default=None)
         self.done = Fit(epochs=read_json(self.state / _PROGRESSED, Progressed).epochs) if self.state else None
-        if there.exists() and self.checkpoint.exists():
+        if self.state is not None or self.finished() is not None:
             trial.load(self.checkpoint)
         write_json(there, self.trained)
 

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -97,6 +98,16 @@ def test_a_training_killed_goes_on_to_the_same_weights_bit_for_bit(run_bench: Be
     assert read_json(tmp_path / "whole" / "metrics.json", Metrics).in_force["resumes"] == "bit for bit"
 
 
+def test_a_training_killed_before_its_first_state_begins_anew(run_bench: Bench, tmp_path: Path):
+    asked = ("train", *FAKE, "--epochs", "2", "--out")
+    assert run_bench(*asked, "whole").returncode == 0
+    shutil.copytree(tmp_path / "whole", tmp_path / "killed")
+    (tmp_path / "killed" / "metrics.json").unlink()  # Then model.json and weights are there, and no state.
+    assert run_bench(*asked, "killed", "--resume").returncode == 0
+    weights = [(tmp_path / name / "model.npy").read_bytes() for name in ("whole", "killed")]
+    assert weights[0] == weights[1]
+
+
 def test_a_trained_model_says_what_is_in_pictures(run_bench: Bench, tmp_path: Path):
     assert run_bench("train", *FAKE, "--out", "out").returncode == 0
     folder = pictures(tmp_path / "pictures", per_class=10, classes=(0, 4, 6))
@@ -113,9 +124,8 @@ def test_a_trained_model_says_what_is_in_pictures(run_bench: Bench, tmp_path: Pa
 
 
 def test_several_labels_get_thresholds_that_predict_uses(run_bench: Bench, tmp_path: Path):
-    said = run_bench(
-        "train", *FAKE, "--dataset", "digits-multilabel", "--recipe", "multilabel", "--out", "out", "--epochs", "2"
-    )
+    asked = ("train", *FAKE, "--dataset", "digits-multilabel", "--recipe", "multilabel", "--out", "out", "--epochs", "2")
+    said = run_bench(*asked)
     assert said.returncode == 0, said.stderr
     assert said.stdout.splitlines()[-1].startswith("macro F1 ")
     assert (tmp_path / "out" / "class_f1.png").exists()
@@ -124,6 +134,8 @@ def test_several_labels_get_thresholds_that_predict_uses(run_bench: Bench, tmp_p
     assert metrics.figures.validation_at_chosen.macro_f1 >= metrics.figures.validation_at_half.macro_f1
     trained = read_json(tmp_path / "out" / "model.json", Trained)
     assert trained.thresholds == metrics.figures.thresholds
+    assert run_bench(*asked, "--resume").returncode == 0
+    assert read_json(tmp_path / "out" / "model.json", Trained) == trained
     Image.fromarray(read_dataset("digits-multilabel", 64).test.batch(np.array([0]))[0]).save(tmp_path / "canvas.png")
     answer = json.loads(run_bench("predict", "out", "canvas.png", "--json").stdout)
     shares = dict(zip(trained.classes, trained.thresholds, strict=True))
