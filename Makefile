@@ -32,10 +32,12 @@ check: $(INSTALLED)
 wheel: $(INSTALLED)
 	.ci/wheel $(VENV)/bin/python
 
+# Bytecode once, and not at each start where nothing may write caches; some packages ship files that no Python compiles.
 $(INSTALLED): pyproject.toml constraints.txt
 	python3 -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet uv
 	$(VENV)/bin/uv pip install --quiet --python $(VENV)/bin/python --constraint constraints.txt --editable '.[all,dev]'
+	$(VENV)/bin/python -m compileall -q -j 0 $(VENV)/lib > /dev/null 2>&1 || true
 	touch $(INSTALLED)
 
 clean:
