@@ -76,9 +76,11 @@ def run(checkout: Path, matrix: Path, seed: int, *arguments: str) -> list[Record
     return latest(read_file(file))
 
 
-def against_head(checkout: Path, model: tuple[str, str], number: int, *arguments: str) -> list[Record]:
+def against_head(
+    checkout: Path, model: tuple[str, str], number: int, *arguments: str, pairs: int = PAIRS
+) -> list[Record]:
     """Compare what lies in a checkout with what is committed there; the number is the seed."""
-    matrix = write_matrix(checkout, model, f"one{number}", PAIRS)
+    matrix = write_matrix(checkout, model, f"one{number}", pairs)
     return run(checkout, matrix, number, "--against", "HEAD", *arguments)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from statistics import mean, stdev
 
 from pytest_benchmark.fixture import BenchmarkFixture
-from test_comparisons import PAIRS, REAL, against_head, judgement
+from test_comparisons import REAL, against_head, judgement
 from test_speed import told
 
 from bench.records.rates import log_ratio, rate
@@ -13,6 +13,8 @@ from bench.records.record import Record
 from bench.report.compare import compare, sides
 
 CONTROLS = 10
+# As many as the protocol `standard` has at least.
+PAIRS = 6
 
 
 def scatter(records: list[Record]) -> tuple[float, float]:
@@ -36,7 +38,7 @@ def test_the_same_code_twice_is_rarely_called_different(benchmark: BenchmarkFixt
     said: list[str] = []
     scattered: list[tuple[float, float]] = []
     for number in range(CONTROLS):
-        records = against_head(checkout, REAL, number, "--isolation", "fork")
+        records = against_head(checkout, REAL, number, "--isolation", "fork", pairs=PAIRS)
         found = compare(*sides("run", records))
         said += [judgement(pair) for pair in (*found.pairs, *found.control)]
         scattered.append(scatter(records))

@@ -124,7 +124,18 @@ def test_a_trained_model_says_what_is_in_pictures(run_bench: Bench, tmp_path: Pa
 
 
 def test_several_labels_get_thresholds_that_predict_uses(run_bench: Bench, tmp_path: Path):
-    asked = ("train", *FAKE, "--dataset", "digits-multilabel", "--recipe", "multilabel", "--out", "out", "--epochs", "2")
+    asked = (
+        "train",
+        *FAKE,
+        "--dataset",
+        "digits-multilabel",
+        "--recipe",
+        "multilabel",
+        "--out",
+        "out",
+        "--epochs",
+        "2",
+    )
     said = run_bench(*asked)
     assert said.returncode == 0, said.stderr
     assert said.stdout.splitlines()[-1].startswith("macro F1 ")
