@@ -5,6 +5,7 @@ of each 100 ms (Yang, Adamek and Armour 2024, Part-time power measurements: nvid
 """
 
 import math
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Literal
 
@@ -15,6 +16,8 @@ from bench.measure.telemetry import Telemetry, at
 # The counters move every 100 ms or so; over less than this the two ends weigh too much.
 SHORTEST_SECONDS = 10.0
 _SHORTEST_IDLE_SECONDS = 0.5
+# Several of those updates: a counter that is the same then has stopped, if only for a while.
+_SURELY_GROWN_SECONDS = 0.5
 # In watts. No device that is on takes less; a counter that moves no faster stands still.
 _LEAST_WATTS = 0.01
 
@@ -55,16 +58,26 @@ def _counted(telemetry: Telemetry, counter: str, begun: float, seconds: float) -
     ends = at(samples, begun), at(samples, begun + seconds)
     if ends[0] is None or ends[1] is None:
         return None
-    values = [ends[0], *telemetry.values(counter, begun, seconds), ends[1]]
-    growing = all(later >= earlier for earlier, later in pairwise(values))
-    return ends[1] - ends[0] if growing and ends[1] - ends[0] > _LEAST_WATTS * seconds else None
+    window = [(begun, ends[0]), *telemetry.known(counter, begun, seconds), (begun + seconds, ends[1])]
+    return ends[1] - ends[0] if _grows(window) and ends[1] - ends[0] > _LEAST_WATTS * seconds else None
 
 
 def _idle_watts_counted(telemetry: Telemetry, counter: str) -> float | None:
     samples = telemetry.known(counter, telemetry.begun_seconds, telemetry.idle_seconds)
-    if len(samples) < 2 or samples[-1][0] - samples[0][0] < _SHORTEST_IDLE_SECONDS:
+    if len(samples) < 2 or samples[-1][0] - samples[0][0] < _SHORTEST_IDLE_SECONDS or not _grows(samples):
         return None
     return (samples[-1][1] - samples[0][1]) / (samples[-1][0] - samples[0][0])
+
+
+def _grows(samples: Sequence[tuple[float, float]]) -> bool:
+    """Return whether a counter falls nowhere, and has grown wherever it was read again after half a second or more."""
+    seen, least = samples[0]
+    for moment, value in samples:
+        if value < least or (value == least and moment - seen >= _SURELY_GROWN_SECONDS):
+            return False
+        if value > least:
+            seen, least = moment, value
+    return True
 
 
 def _above(joules: float, idle_watts: float | None, seconds: float) -> float | None:

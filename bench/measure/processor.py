@@ -15,13 +15,16 @@ _PROCESSES = Path("/proc")
 # "<unsupported>".
 _UNREADABLE = (OSError, ValueError, LookupError)
 
+# Drivers of the sensors in Intel's and AMD's processors, and Intel's thermal zone; on Arm the zones are called cpu-something.
+_PROCESSOR_SENSORS = ("coretemp", "k10temp", "zenpower", "x86_pkg_temp")
+
 
 class Processor:
     """Reads the processor; `jobs` returns the process ids of the jobs, none while there is none.
 
     cpu_busy_cpus: how many logical processors were busy since the last sample; cpu_job_cpus: of these, with the jobs and
-    their children. cpu_energy_joules: RAPL's counters of all packages, a wrap of any of them added. job_processes: how
-    many jobs were alive.
+    their children. cpu_celsius: the hottest sensor of the processor. cpu_energy_joules: RAPL's counters of all packages, a
+    wrap of any of them added. job_processes: how many jobs were alive.
     """
 
     def __init__(self, jobs: Callable[[], list[int]], system: Path = _SYSTEM, processes: Path = _PROCESSES) -> None:
@@ -29,8 +32,7 @@ class Processor:
         self._jobs = jobs
         self._processes = processes
         self._clocks = sorted(system.glob("devices/system/cpu/cpu[0-9]*/cpufreq/scaling_cur_freq"))
-        self._zones = sorted(system.glob("class/thermal/thermal_zone*/temp"))
-        self._zones += sorted(system.glob("class/hwmon/hwmon*/temp*_input"))
+        self._thermometers = _thermometers(system)
         zones = sorted(system.glob("class/powercap/*-rapl:*"))
         self._packages = [Package(zone) for zone in zones if _is_package(zone)]
         self._before: dict[str, float] = {}
@@ -114,14 +116,33 @@ class Processor:
         return sum(found) / len(found)
 
     def _celsius(self) -> float | None:
-        if not self._zones:
-            raise OSError("the system has no thermal zone that can be read")
-        return max(int(file.read_text()) for file in self._zones) / 1000
+        found = []
+        for file in self._thermometers:
+            with contextlib.suppress(*_UNREADABLE):
+                found.append(int(file.read_text()))
+        if not found:
+            raise OSError("the system has no sensor of the processor's temperature that can be read")
+        return max(found) / 1000
 
     def _energy(self) -> float | None:
         if not self._packages:
             raise OSError("no RAPL: there is no powercap here, as in most containers and virtual machines")
         return sum(package.joules() for package in self._packages)
+
+
+def _thermometers(system: Path) -> list[Path]:
+    """Return the files with the processor's temperatures: the hottest thing in a machine may be a disk."""
+    zones = [(zone / "type", [zone / "temp"]) for zone in sorted(system.glob("class/thermal/thermal_zone*"))]
+    chips = [(chip / "name", sorted(chip.glob("temp*_input"))) for chip in sorted(system.glob("class/hwmon/hwmon*"))]
+    return [file for name, files in zones + chips if _is_processor(name) for file in files]
+
+
+def _is_processor(name: Path) -> bool:
+    try:
+        said = name.read_text().strip()
+    except OSError:
+        return False
+    return said in _PROCESSOR_SENSORS or said.startswith("cpu")
 
 
 def _is_package(zone: Path) -> bool:

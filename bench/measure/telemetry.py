@@ -14,7 +14,7 @@ import msgspec
 
 Reading = dict[str, float | None]
 INTERVAL_SECONDS = 0.5
-# When there are more, every second one is dropped and the interval doubled.
+# When there are more of the job, every second one is dropped and the interval doubled.
 MOST_SAMPLES = 600
 
 
@@ -129,8 +129,9 @@ class Sampler:
             reading = {name: value for reader in self._readers for name, value in reader.read().items()}
             self._times.append(time.perf_counter())
             self._readings.append(reading)
-            if len(self._readings) > MOST_SAMPLES:
-                del self._times[1::2], self._readings[1::2]
+            before = bisect_right(self._times, self._begun + self._idle)
+            if len(self._readings) - before > MOST_SAMPLES:  # Those before the job stay, for net energy stands on them.
+                del self._times[before + 1 :: 2], self._readings[before + 1 :: 2]
                 self._interval *= 2
             self._cost += time.thread_time() - begun
             if self._stop.wait(self._interval):

@@ -26,6 +26,7 @@ def counter(idle_watts: float, watts: float) -> list[float | None]:
     return [1e6 + idle_watts * min(t, IDLE) + watts * max(0.0, t - IDLE) for t in moments]
 
 
+STEADY = counter(50, 300)
 POWER: list[float | None] = [50.0] * 5 + [300.0] * 36
 
 
@@ -36,12 +37,24 @@ def test_a_counter_gives_gross_and_net_of_the_idle_power_before():
 
 @pytest.mark.parametrize(
     "broken",
-    [[1e6] * 41, [*counter(50, 300)[:20], *[5.0] * 21], [None] * 41],
-    ids=["stands still", "begins anew", "never read"],
+    [
+        [1e6] * 41,
+        [*STEADY[:20], *[5.0] * 21],
+        [*STEADY[:20], STEADY[19], *STEADY[21:]],
+        [*STEADY[:20], *[STEADY[19]] * 21],
+        [None] * 41,
+    ],
+    ids=["stands still", "begins anew", "stops for a moment", "stops for good", "never read"],
 )
 def test_a_broken_counter_gives_way_to_sampled_power_and_says_so(broken: list[float | None]):
     found = energy(telemetry(gpu_energy_joules=broken, gpu_watts=POWER), "gpu", BEGUN + 4.25, 12.0)
     assert found == Energy(gross_joules=pytest.approx(3600), net_joules=pytest.approx(3000), method="sampled power")
+
+
+@pytest.mark.parametrize("before", [[STEADY[0]] * 5, [STEADY[0] + 1e5, *STEADY[1:5]]], ids=["stands still", "wraps"])
+def test_a_counter_broken_before_the_job_gives_gross_and_no_net(before: list[float | None]):
+    found = energy(telemetry(gpu_energy_joules=[*before, *STEADY[5:]]), "gpu", BEGUN + 4.25, 12.0)
+    assert found == Energy(gross_joules=pytest.approx(3600), net_joules=None, method="counter")
 
 
 def test_without_any_sensor_there_is_the_reason_and_never_a_zero():

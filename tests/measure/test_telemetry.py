@@ -47,9 +47,21 @@ def test_samples_come_in_order_with_their_times_and_holes():
 def test_a_long_job_keeps_its_whole_length_in_fewer_samples(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(module, "MOST_SAMPLES", 10)
     found = sampled(0.5, 0.005)
-    assert len(found.elapsed_seconds) <= 11
+    assert len(found.elapsed_seconds) <= 11 + len(found.idle("times"))
     assert found.elapsed_seconds[0] < 0.01
     assert found.elapsed_seconds[-1] > 0.35
+
+
+def test_what_was_sampled_before_a_long_job_all_stays(monkeypatch: pytest.MonkeyPatch):
+    """Net energy stands on it, and was None for every job of more than five minutes."""
+    monkeypatch.setattr(module, "MOST_SAMPLES", 4)
+    with Sampler([Counting()], 0.01) as sampler:
+        while len(sampler._times) < 2:
+            time.sleep(0.001)
+        sampler.job_begins()
+        while sampler._interval < 0.04:
+            time.sleep(0.001)
+    assert sampler.telemetry().idle("times")[:2] == [1.0, 2.0]
 
 
 def test_a_value_between_two_samples_lies_on_their_line_and_outside_there_is_none():
@@ -64,7 +76,15 @@ def machine(tmp_path: Path) -> Path:
     for name, text in {
         "devices/system/cpu/cpu0/cpufreq/scaling_cur_freq": "2000000",
         "devices/system/cpu/cpu1/cpufreq/scaling_cur_freq": "3000000",
+        "class/thermal/thermal_zone0/type": "x86_pkg_temp\n",
         "class/thermal/thermal_zone0/temp": "41000",
+        "class/thermal/thermal_zone1/type": "acpitz\n",
+        "class/thermal/thermal_zone1/temp": "99000",
+        "class/hwmon/hwmon0/name": "coretemp\n",
+        "class/hwmon/hwmon0/temp1_input": "42000",
+        "class/hwmon/hwmon0/temp2_input": "not this one",
+        "class/hwmon/hwmon1/name": "nvme\n",
+        "class/hwmon/hwmon1/temp1_input": "70000",
         "class/powercap/intel-rapl:0/name": "package-0\n",
         "class/powercap/intel-rapl:0/energy_uj": "5000000",
         "class/powercap/intel-rapl:0/max_energy_range_uj": "9000000",
@@ -85,8 +105,17 @@ def machine(tmp_path: Path) -> Path:
 def test_the_processor_tells_clock_temperature_and_the_energy_of_its_packages(machine: Path):
     found = Processor(list, system=machine)
     reading = found.read()
-    assert (reading["cpu_mhz"], reading["cpu_celsius"], reading["cpu_energy_joules"]) == (2500.0, 41.0, 6.0)
+    assert (reading["cpu_mhz"], reading["cpu_celsius"], reading["cpu_energy_joules"]) == (2500.0, 42.0, 6.0)
     assert found.missing == {}
+
+
+def test_a_disks_heat_is_not_the_processors(machine: Path):
+    for name in ("class/thermal/thermal_zone0", "class/hwmon/hwmon0"):
+        for file in (machine / name).iterdir():
+            file.unlink()
+    found = Processor(list, system=machine)
+    assert "cpu_celsius" not in found.read()
+    assert "processor's temperature" in found.missing["cpu_celsius"]
 
 
 def test_a_counter_that_wraps_goes_on_from_where_it_was(machine: Path):
