@@ -85,18 +85,27 @@ def open_gpu(device: str, wanted: Sequence[str] = ALL) -> Gpu | NoGpu:
         import pynvml
     except ImportError:
         return NoGpu("no NVML: pip install nvidia-ml-py")
-    listed = os.environ.get("CUDA_VISIBLE_DEVICES")
-    visible = None if listed is None else [name.strip() for name in listed.split(",") if name.strip()]
-    if visible is not None and number >= len(visible):
-        return NoGpu(f"CUDA_VISIBLE_DEVICES={listed!r} leaves no {device}")
-    name = str(number) if visible is None else visible[number]
+    names = visible()
+    if names is not None and number >= len(names):
+        return NoGpu(f"CUDA_VISIBLE_DEVICES={os.environ['CUDA_VISIBLE_DEVICES']!r} leaves no {device}")
     try:
         pynvml.nvmlInit()  # Once a process is enough; NVML counts, and the end of the process ends it.
-        if name.isdecimal():
-            return Gpu(pynvml, pynvml.nvmlDeviceGetHandleByIndex(int(name)), wanted)
-        return Gpu(pynvml, pynvml.nvmlDeviceGetHandleByUUID(name.encode()), wanted)
+        return Gpu(pynvml, handle(pynvml, str(number) if names is None else names[number]), wanted)
     except pynvml.NVMLError as error:
         return NoGpu(f"NVML: {error}")
+
+
+def visible() -> list[str] | None:
+    """Return the numbers or UUIDs of the GPUs that CUDA_VISIBLE_DEVICES leaves; None where it is not set, and leaves all."""
+    listed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return None if listed is None else [name.strip() for name in listed.split(",") if name.strip()]
+
+
+def handle(nvml: Any, name: str) -> Any:
+    """Return NVML's handle of a GPU by its number or UUID; raises NVML's error where there is no such GPU."""
+    if name.isdecimal():
+        return nvml.nvmlDeviceGetHandleByIndex(int(name))
+    return nvml.nvmlDeviceGetHandleByUUID(name.encode())
 
 
 class DeviceMemory(NamedTuple):

@@ -1,5 +1,6 @@
 """The environment: the machine, the software and the command behind a result, read without importing a framework."""
 
+import ctypes
 import hashlib
 import importlib.metadata
 import math
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 
+from bench.measure.nvml import handle, visible
 from bench.plan.files import PACKAGE
 
 PACKAGES = (
@@ -52,7 +54,8 @@ class Gpu(msgspec.Struct, frozen=True, kw_only=True):
 class Environment(msgspec.Struct, frozen=True, kw_only=True):
     """Everything outside the cell that a figure may depend on. It holds no host name and no path of ours.
 
-    `code` is the first 12 digits of the SHA-256 of this package's own source, installed or in a checkout.
+    `gpus`: those that CUDA_VISIBLE_DEVICES leaves, in its order, which is that of `cuda`, `cuda:1` and so on. `code`: the
+    first 12 digits of the SHA-256 of this package's own source, installed or in a checkout.
     """
 
     system: str
@@ -70,6 +73,12 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     dirty: bool | None
     command: str
     code: str | None = None
+
+    def gpu(self, device: str) -> Gpu | None:
+        """Return the GPU that a framework calls `cuda` or `cuda:1`; None for a CPU, or where NVML has told of none."""
+        kind, _, number = device.partition(":")
+        place = int(number or 0)
+        return self.gpus[place] if kind == "cuda" and place < len(self.gpus) else None
 
 
 @cache
@@ -135,10 +144,13 @@ def read_gpus() -> tuple[tuple[Gpu, ...], str | None, str | None]:
     except pynvml.NVMLError:
         return (), None, None
     try:
-        handles = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
+        names = visible()
+        if names is None:
+            names = [str(number) for number in range(pynvml.nvmlDeviceGetCount())]
+        handles = [handle(pynvml, name) for name in names]
         cuda = pynvml.nvmlSystemGetCudaDriverVersion_v2()
         return (
-            tuple(_gpu(pynvml, handle) for handle in handles),
+            tuple(_gpu(pynvml, one) for one in handles),
             str(pynvml.nvmlSystemGetDriverVersion()),
             f"{cuda // 1000}.{cuda % 1000 // 10}",
         )
@@ -148,6 +160,15 @@ def read_gpus() -> tuple[tuple[Gpu, ...], str | None, str | None]:
         return (), None, None
     finally:
         pynvml.nvmlShutdown()
+
+
+def has_cuda_driver() -> bool:
+    """Return whether CUDA's own library is here, which comes with the driver; a container may have it and lack NVML."""
+    try:
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return False
+    return True
 
 
 def _gpu(nvml: object, handle: object) -> Gpu:

@@ -41,7 +41,8 @@ def _says_how_long(record: Record) -> bool:
 def throttled(record: Record) -> str | None:
     """Return how heat or a power brake slowed the GPU while it was timed; None where it did not, or nobody knows.
 
-    The clock is that of the blocks: between single requests, or while images are decoded, a GPU may rest.
+    The clock is that of the blocks, for between single requests, or while images are decoded, a GPU may rest; and of
+    samples without a power cap, which lowers it too.
     """
     said = []
     reasons, *violations = while_timed(record, "gpu_throttle_reasons", *_VIOLATIONS)
@@ -51,9 +52,11 @@ def throttled(record: Record) -> str | None:
         grown = max(seconds.values(), default=0.0) - min(seconds.values(), default=0.0)
         if grown > 0:
             said.append(f"{grown:.2g} s of {kind} violations")
-    clocks, shares = during_blocks(record, "gpu_sm_mhz"), during_blocks(record, "gpu_busy_share")
-    limit = next((gpu.sm_clock_maximum_mhz for gpu in record.environment.gpus), None)
-    if clocks and limit and fmean(shares or [1.0]) > _BUSY and fmean(clocks) < _LEAST_CLOCK * limit:
+    mhz, shares, why = during_blocks(record, "gpu_sm_mhz", "gpu_busy_share", "gpu_throttle_reasons")
+    clocks = [value for sample, value in mhz.items() if not int(why.get(sample, 0)) & POWER_CAP]
+    gpu = record.environment.gpu(record.cell.device)
+    limit = gpu.sm_clock_maximum_mhz if gpu else None
+    if clocks and limit and fmean(shares.values() or [1.0]) > _BUSY and fmean(clocks) < _LEAST_CLOCK * limit:
         said.append(f"at {fmean(clocks) / limit:.0%} of the highest clock")
     return ", ".join(said) or None
 
@@ -97,7 +100,7 @@ def _drift(records: Sequence[Record]) -> Iterator[str]:
 
 
 def _clock(records: Sequence[Record]) -> Iterator[str]:
-    clocks = [value for record in records for value in during_blocks(record, "gpu_sm_mhz")]
+    clocks = [value for record in records for own in during_blocks(record, "gpu_sm_mhz") for value in own.values()]
     if len(clocks) > 1 and stdev(clocks) / fmean(clocks) > _CLOCK_SPREAD:
         yield f"the clock spreads by {stdev(clocks) / fmean(clocks):.1%}"
 

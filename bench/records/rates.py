@@ -105,24 +105,21 @@ def rate(record: Record) -> float | None:
     return timed.images_per_second(record.batch_size or 0) if timed else None
 
 
-def during_blocks(record: Record, series: str) -> list[float]:
-    """Return what one series of the telemetry read while the blocks were timed."""
-    telemetry = record.telemetry
-    if telemetry is None or series not in telemetry.series:
-        return []
-    values, places = telemetry.series[series], _samples_within(telemetry, _block_windows(record))
-    return [value for place in places if (value := values[place]) is not None]
+def during_blocks(record: Record, *series: str) -> list[dict[int, float]]:
+    """Return of each series what it read while the blocks were timed, by the sample's place, which series have in common."""
+    return _read_within(record, _block_windows(record), *series)
 
 
 def while_timed(record: Record, *series: str) -> list[dict[int, float]]:
-    """Return of each series what it read while anything was timed: blocks, single requests, or a whole training.
+    """Return the same while anything was timed: blocks, single requests, or a whole training."""
+    return _read_within(record, timed_windows(record), *series)
 
-    By the sample's place, which series have in common.
-    """
+
+def _read_within(record: Record, windows: list[Window], *series: str) -> list[dict[int, float]]:
     telemetry = record.telemetry
     if telemetry is None or telemetry.series.keys().isdisjoint(series):
         return [{} for _ in series]
-    places = _samples_within(telemetry, timed_windows(record))
+    places = _samples_within(telemetry, windows)
     read = [telemetry.series.get(name) for name in series]
     return [
         {} if values is None else {place: value for place in places if (value := values[place]) is not None}
@@ -138,8 +135,7 @@ def timed_windows(record: Record) -> list[Window]:
     figures, telemetry = record.figures, record.telemetry
     found = _block_windows(record)
     if isinstance(figures, Training):
-        loader = figures.loader.blocks
-        found += [(b.begun_seconds, b.begun_seconds + sum(b.step_seconds)) for b in loader if b.begun_seconds]
+        found += _loader_windows(figures)
     elif isinstance(figures, Inference | Export):
         found += _request_windows(figures)
     elif figures is not None and record.measurement == "accuracy" and telemetry is not None:
@@ -151,6 +147,11 @@ def _block_windows(record: Record) -> list[Window]:
     timed = blocks(record)
     took = zip(timed.begun_seconds, timed.block_seconds, strict=False) if timed else ()
     return [(begun, begun + seconds) for begun, seconds in took]
+
+
+def _loader_windows(figures: Training) -> list[Window]:
+    loader = figures.loader.blocks
+    return [(b.begun_seconds, b.begun_seconds + sum(b.step_seconds)) for b in loader if b.begun_seconds]
 
 
 def _request_windows(figures: Inference | Export) -> list[Window]:
@@ -165,10 +166,17 @@ def _samples_within(telemetry: Telemetry, windows: list[Window]) -> list[int]:
     return [place for inside in found for place in range(inside.start, inside.stop)]
 
 
-def sm_mhz(record: Record) -> float | None:
-    """Return the mean clock of the GPU's multiprocessors during the blocks."""
-    clocks = during_blocks(record, "gpu_sm_mhz")
-    return fmean(clocks) if clocks else None
+def sm_mhz(quantity: str, record: Record) -> float | None:
+    """Return the mean clock of the GPU's multiprocessors while one quantity was timed, each in a time of its own."""
+    figures = record.figures
+    if quantity == LOADER and isinstance(figures, Training):
+        windows = _loader_windows(figures)
+    elif "latency" in quantity and isinstance(figures, Inference | Export):
+        windows = _request_windows(figures)
+    else:
+        windows = _block_windows(record)
+    (clocks,) = _read_within(record, windows, "gpu_sm_mhz")
+    return fmean(clocks.values()) if clocks else None
 
 
 def blocks_energy(record: Record) -> Energy | str:
@@ -191,3 +199,9 @@ def joules_per_image(record: Record, kind: Literal["gross", "net"]) -> float | N
     joules = found.gross_joules if kind == "gross" else found.net_joules
     images = (record.batch_size or 0) * timed.steps_per_block * len(timed.block_seconds)
     return None if joules is None else joules / images
+
+
+def energy_method(record: Record) -> str | None:
+    """Return how the joules of the timed blocks were read, off a counter or from sampled power; None without any."""
+    found = blocks_energy(record)
+    return found.method if isinstance(found, Energy) else None

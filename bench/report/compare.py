@@ -248,7 +248,7 @@ def _judged_in_turns(rows: Rows, margin: float) -> dict[Key, Judged]:
         if len(set(found)) < FEWEST:
             continue
         ratios[key] = found
-        clocks = [(sm_mhz(first), sm_mhz(second)) for first, second in pairs]
+        clocks = [(sm_mhz(key[1], first), sm_mhz(key[1], second)) for first, second in pairs]
         own = [
             r - math.log(second / first) for r, (first, second) in zip(found, clocks, strict=True) if first and second
         ]

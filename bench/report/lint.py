@@ -151,8 +151,7 @@ def _shares(record: Record) -> Iterator[tuple[str, float, int]]:
 def _devices(record: Record) -> Iterator[str]:
     """More than the machine has: a device beyond the last, or more threads or busy processors than there are."""
     there = record.environment
-    kind, _, number = record.cell.device.partition(":")
-    if kind == "cuda" and int(number or 0) >= len(there.gpus):
+    if record.cell.device.startswith("cuda") and there.gpu(record.cell.device) is None:
         yield f"on {record.cell.device}, the environment has {len(there.gpus)} GPUs"
     threads = record.in_force.get("threads")
     if isinstance(threads, int) and threads > there.cpu_cores_logical:
@@ -179,8 +178,9 @@ def _environment(record: Record) -> Iterator[str]:
 def _power(record: Record) -> Iterator[str]:
     """More joules than the power limit allows in the time: the counter is of something else, or in another unit."""
     timed, found = blocks(record), blocks_energy(record)
-    limit = next((gpu.power_limit_watts for gpu in record.environment.gpus), None)
-    if timed and isinstance(found, Energy) and limit and record.cell.device.startswith("cuda"):
+    gpu = record.environment.gpu(record.cell.device)
+    limit = gpu.power_limit_watts if gpu else None
+    if timed and isinstance(found, Energy) and limit:
         watts = found.gross_joules / sum(timed.block_seconds)
         if watts > _POWER_SLACK * limit:
             yield f"{watts:.0f} W on average, the limit is {limit:.0f} W"

@@ -2,11 +2,13 @@
 
 import os
 import socket
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import msgspec
 import pytest
+from played_nvml import PlayedGpu
 
 from bench.records import environment as module
 from bench.records.environment import environment, one_cpu_a_core, physical_cores, read_gpus
@@ -48,6 +50,7 @@ def test_a_gpu_that_refuses_a_field_has_none_there(monkeypatch: pytest.MonkeyPat
     def refuse(*arguments: object) -> None:
         raise Refused
 
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     nvml = SimpleNamespace(
         NVMLError=Refused,
         nvmlInit=lambda: None,
@@ -62,11 +65,27 @@ def test_a_gpu_that_refuses_a_field_has_none_there(monkeypatch: pytest.MonkeyPat
         nvmlDeviceGetMaxClockInfo=lambda handle, kind: 1980,
         nvmlDeviceGetEccMode=refuse,
     )
-    monkeypatch.setitem(__import__("sys").modules, "pynvml", nvml)
+    monkeypatch.setitem(sys.modules, "pynvml", nvml)
     (gpu,), driver, cuda = read_gpus()
     assert (gpu.name, gpu.power_limit_watts, gpu.ecc, gpu.sm_clock_maximum_mhz) == ("Virtual GPU", None, None, 1980)
     assert gpu.memory_bytes is None, "a GPU that shares the machine's memory has none of its own to tell"
     assert (driver, cuda) == ("580.1", "13.2")
+
+
+def test_the_gpus_are_those_that_a_framework_sees_in_its_order(monkeypatch: pytest.MonkeyPatch):
+    nvml = PlayedGpu().module()
+    nvml.nvmlDeviceGetName = lambda handle: f"GPU {handle}"
+    nvml.nvmlDeviceGetCount = lambda: 4
+    monkeypatch.setitem(sys.modules, "pynvml", nvml)
+    for visible, names in (("3,1", ["GPU 3", "GPU 1"]), ("", []), (None, [f"GPU {number}" for number in range(4)])):
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+        if visible is not None:
+            monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+        gpus, _, _ = read_gpus()
+        assert [gpu.name for gpu in gpus] == names
+        there = msgspec.structs.replace(environment(), gpus=gpus)
+        assert [there.gpu(device) for device in ("cuda", "cuda:1")] == [*gpus[:2], None, None][:2]
+        assert there.gpu("cpu") is None
 
 
 @pytest.mark.parametrize(("quota", "cores"), [("100000 100000", 1), ("max 100000", None), ("150000 100000", 2)])

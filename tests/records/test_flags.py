@@ -77,6 +77,7 @@ def test_a_calm_row_of_six_processes_has_no_flag():
             "reliability violations",
         ),
         ("power_capped", {"gpu_throttle_reasons": 0x4}, "100% of the time"),
+        ("power_capped", {"gpu_throttle_reasons": 0x4, "gpu_sm_mhz": 1200.0}, "100% of the time"),
         ("unstable", {"gpu_processes": 2}, "another process"),
         ("unstable", {"gpu_processes": 4, "job_processes": 3}, "another process"),
         ("unstable", {"idle_processes": 1}, "another process"),
@@ -151,6 +152,14 @@ def test_a_cpu_is_never_host_bound_and_a_gpu_at_rest_not_throttled():
     assert "host_bound" not in flags([one(device="cpu", queue_seconds=(0.99,)) for _ in range(6)])
     assert throttled(one(gpu_sm_mhz=345.0, gpu_busy_share=0.05)) is None
     assert throttled(replace(one(), telemetry=None)) is None
+
+
+def test_a_clock_is_held_against_the_highest_of_the_gpu_it_is_of():
+    slower = replace(H200, sm_clock_maximum_mhz=1410)
+    record = one(gpu_sm_mhz=1200.0, device="cuda:1")
+    for gpus, is_throttled in (((H200, slower), False), ((slower, H200), True)):
+        there = replace(record, environment=replace(record.environment, gpus=gpus))
+        assert (throttled(there) is not None) is is_throttled
 
 
 def test_two_modes_are_seen_and_noise_is_not():

@@ -8,7 +8,7 @@ import pytest
 
 from bench.measure.telemetry import Telemetry
 from bench.records.accuracy import Accuracy
-from bench.records.rates import log_ratio, speeds, timed_windows, while_timed
+from bench.records.rates import log_ratio, sm_mhz, speeds, timed_windows, while_timed
 from bench.records.record import Export, Inference, LoaderBlock, LoaderTiming, Record, Training
 from bench.records.store import read_file
 
@@ -66,6 +66,28 @@ def test_what_is_seen_is_within_what_was_timed():
     assert timed_windows(record) == [(100.0, 101.0), (110.0, 111.0)]
     assert while_timed(record, "clock", "other") == [{place: place for place in (0, 1, 2, 20, 21, 22)}, {}]
     assert while_timed(record, "other") == while_timed(replace(record, telemetry=None), "clock") == [{}]
+
+
+def test_the_clock_of_a_quantity_is_that_of_its_own_time():
+    clocks = every_half_second(gpu_sm_mhz=tuple(1000.0 + place for place in range(81)))
+    trained = replace(loaded(1.0), telemetry=clocks)
+    assert isinstance(trained.figures, Training)
+    resident = replace(trained.figures.resident, block_seconds=(1.0,), begun_seconds=(120.0,))
+    trained = replace(trained, figures=replace(trained.figures, resident=resident))
+    assert (sm_mhz(LOADER, trained), sm_mhz("training", trained)) == (1001.0, 1041.0)
+    asked = first(Inference)
+    assert isinstance(asked.figures, Inference)
+    figures = replace(
+        asked.figures,
+        resident=resident,
+        latency_seconds=(0.5, 0.5),
+        latency_begun_seconds=(110.0,),
+        latency_group_sizes=(2,),
+    )
+    asked = replace(asked, figures=figures, telemetry=clocks)
+    assert (sm_mhz("latency p50", asked), sm_mhz("inference", asked)) == (1021.0, 1041.0)
+    unknown = replace(asked, figures=replace(figures, latency_begun_seconds=()))
+    assert sm_mhz("latency p50", unknown) is None, "of an earlier schema nobody knows when"
 
 
 @pytest.mark.parametrize("kind", [Inference, Export])
