@@ -63,7 +63,7 @@ def compare(
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
     fail_on: Annotated[
         str | None,
-        typer.Option(metavar="slower", help="exit 1 when a row is SLOWER or B has none, or no verdict stands"),
+        typer.Option(metavar="slower", help="exit 1 when a row is SLOWER, B has none, or one has no verdict"),
     ] = None,
 ) -> None:
     """Say row by row whether B is faster than A, slower, the same, or that the evidence does not tell."""
@@ -80,6 +80,8 @@ def compare(
     else:
         first, second = (comparing.part(text, latest(read(Path(text.partition(":")[0])))) for text in (a, b))
     found = comparing.compare(first, second, margin)
+    if not found.pairs:
+        raise UsageError(f"{found.a} and {found.b} have no timed row in common")
     if found.differences and not allow_different:
         listed = "\n  ".join(found.differences)
         raise UsageError(f"A and B are unlike; --allow-different compares them all the same:\n  {listed}")
@@ -87,9 +89,10 @@ def compare(
         print(comparison.as_json(found))
     else:
         show(comparison.table(found))
-    if not found.stands:
-        print("bench: the control differs from itself, so no verdict of this run stands", file=sys.stderr)
-    sys.exit(1 if fail_on and (comparing.slower(found) or not found.stands) else 0)
+    reasons = tuple(comparing.not_cleared(found)) if fail_on else ()
+    for reason in reasons:
+        print(f"bench: {reason}", file=sys.stderr)
+    sys.exit(1 if reasons else 0)
 
 
 def lint(

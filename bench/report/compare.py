@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 
 import msgspec
@@ -14,6 +14,7 @@ from bench.records.flags import flags
 from bench.records.rates import log_ratio, sm_mhz, speeds
 from bench.records.record import Record
 from bench.report.conditions import Key, axes, unlike
+from bench.report.format import counted
 
 # Fewer processes, or the same figure copied, give no spread to judge by.
 FEWEST = 2
@@ -73,6 +74,11 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     a_alone: tuple[str, ...]
     b_alone: tuple[str, ...]
 
+    @property
+    def controlled(self) -> bool:
+        """Whether the same thing measured twice was judged: a control that has failed, or of too few processes, is none."""
+        return any(pair.verdict for pair in self.control)
+
 
 def part(text: str, records: Sequence[Record]) -> Part:
     """Return the records of `PATH` or of `PATH:axis=value,axis=value`, of which the caller has read the path's."""
@@ -96,7 +102,7 @@ def part(text: str, records: Sequence[Record]) -> Part:
     if has_both_sides(kept):
         raise UsageError(f"{text} has two sides: write {text}{',' if label else ':'}side=b, or side=a")
     runs = {record.run for record in kept}
-    return Part(name=text, records=kept, fixed=fixed, controls=_controls([r for r in records if r.run in runs]))
+    return Part(name=text, records=kept, fixed=fixed, controls=controls([r for r in records if r.run in runs]))
 
 
 def sides(path: str, records: Sequence[Record]) -> tuple[Part, Part]:
@@ -111,7 +117,8 @@ def has_both_sides(records: Sequence[Record]) -> bool:
     return {"a", "b"} <= {record.side for record in records if record.figures}
 
 
-def _controls(records: Sequence[Record]) -> dict[str, tuple[tuple[Record, ...], tuple[Record, ...]]]:
+def controls(records: Sequence[Record]) -> dict[str, tuple[tuple[Record, ...], tuple[Record, ...]]]:
+    """Return what each run measured twice, first and again, by the run's name."""
     again = [record for record in records if record.side == _CONTROL and record.figures]
     rows = {(record.run, record.cell, record.measurement) for record in again}
     first = [r for r in records if r.side in ("a", None) and r.figures and (r.run, r.cell, r.measurement) in rows]
@@ -129,23 +136,22 @@ def compare(a: Part, b: Part, margin: float | None = None) -> Comparison:
     """Match what both sides have, but for the axes that either fixes, and judge every pair; over all rows together.
 
     Sides of one run are held against each other process by process, with a margin of 1 %; else two runs, with 5 %; or of
-    what a control gave where that is more. Raises `UsageError` where one row of a side would be of several cells.
+    what a control gave where that is more. No pairs where the sides have no timed row in common. Raises `UsageError` where
+    one row of a side would be of several cells.
     """
     if margin is not None and not 0 < margin < 1:
         raise UsageError(f"--margin {margin:g} is no share between 0 and 1; 5 % is 0.05")
     in_turns = _in_turns(a, b)
-    checked = tuple(pair for first, again in (a.controls | b.controls).values() for pair in _control(first, again))
+    checked = tuple(pair for first, again in (a.controls | b.controls).values() for pair in control(first, again))
     if margin is None:
         given = [abs(pair.verdict.ratio - 1) for pair in checked if pair.verdict]
         margin = max([SAME_MACHINE_MARGIN if in_turns else TWO_RUNS_MARGIN, *given])
     free = a.fixed.keys() | b.fixed.keys()
     found = [_by_process(one.name, one.records, free) for one in (a, b)]
     pairs = _judged(found[0], found[1], margin, in_turns)
-    stands = not any(_differs(pair.verdict) for pair in checked)
+    stands = stand(checked)
     held = [[record for record in one.records if record.figures] for one in (a, b)]
     differences, machines = unlike(held[0], held[1], free)
-    if not pairs:
-        raise UsageError(f"{a.name} and {b.name} have no row in common")
     return Comparison(
         a=a.name,
         b=b.name,
@@ -187,7 +193,8 @@ Rows = dict[Key, tuple[Speeds, Speeds]]
 Judged = tuple[Verdict, bool | None]
 
 
-def _control(first: Sequence[Record], again: Sequence[Record]) -> tuple[Pair, ...]:
+def control(first: Sequence[Record], again: Sequence[Record]) -> tuple[Pair, ...]:
+    """Return the verdicts on what a run measured twice, of which none should say that it differs."""
     in_turns = first[0].side is not None
     rows = [_by_process(records[0].run, records, frozenset()) for records in (first, again)]
     return _judged(rows[0], rows[1], SAME_MACHINE_MARGIN if in_turns else TWO_RUNS_MARGIN, in_turns)
@@ -268,6 +275,11 @@ def _checked(verdict: Verdict, in_cycles: Verdict | None, a: Speeds) -> Judged:
     return verdict, True
 
 
+def stand(measured_twice: Sequence[Pair]) -> bool:
+    """Return whether the verdicts of a run stand: not where its control differs from itself."""
+    return not any(_differs(pair.verdict) for pair in measured_twice)
+
+
 def _differs(verdict: Verdict | None) -> bool:
     return verdict is not None and verdict.judgement in (Judgement.FASTER, Judgement.SLOWER)
 
@@ -296,8 +308,16 @@ def _by_process(name: str, records: Sequence[Record], free: AbstractSet[str]) ->
     return found
 
 
-def slower(comparison: Comparison) -> bool:
-    """Return whether any row is SLOWER, or has figures of A and, because it failed there say, none of B."""
-    return bool(comparison.a_alone) or any(
-        pair.verdict and pair.verdict.judgement is Judgement.SLOWER for pair in comparison.pairs
-    )
+def not_cleared(comparison: Comparison) -> Iterator[str]:
+    """Yield why nobody may say that B is not slower than A: a row is, or one that should have been judged was not."""
+    judged = [pair.verdict.judgement for pair in comparison.pairs if pair.verdict]
+    if slower := judged.count(Judgement.SLOWER):
+        yield f"{counted(slower, 'row')} of B SLOWER"
+    if comparison.a_alone:  # It failed in B, say.
+        yield f"{counted(len(comparison.a_alone), 'row')} of A without figures of B"
+    if not comparison.stands:
+        yield "the control differs from itself, so no verdict of this run stands"
+    elif unjudged := len(comparison.pairs) - len(judged):
+        yield f"{counted(unjudged, 'row')} without a verdict, for too few processes; an export always has one"
+    if comparison.in_turns and not comparison.controlled:
+        yield "no control was judged, so nothing says what this run would have called different"

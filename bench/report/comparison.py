@@ -85,8 +85,9 @@ def _notes(comparison: Comparison) -> Iterator[str]:
             yield f"Control, the same measured twice: {cell}, {pair.quantity}: {ratio}, {said}."
     if not comparison.stands:
         yield "The control differs from itself, so no verdict of this run stands."
-    if not comparison.control:
-        yield "No control: nothing was measured twice, so nothing says what these runs would have called different."
+    if not comparison.controlled:
+        why = "what was measured twice has too few processes" if comparison.control else "nothing was measured twice"
+        yield f"No control: {why}, so nothing says what these runs would have called different."
     same = _same(comparison.pairs)
     if same:
         yield f"In every row: {same}."

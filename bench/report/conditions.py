@@ -22,6 +22,8 @@ class Conditions(Interface):
     @property
     def cell(self) -> Cell: ...
     @property
+    def batch_size(self) -> int | None: ...
+    @property
     def measurement(self) -> str: ...
     @property
     def protocol(self) -> Protocol: ...
@@ -61,6 +63,7 @@ def unlike(
     found = [
         said for what, (axis, read) in _CONDITIONS.items() if axis not in free for said in _unlike(what, read, *sides)
     ]
+    found += _unlike_batch_sizes(*sides, free)
     packages = [_packages(one) for one in sides]
     for name in packages[0].keys() | packages[1].keys():
         versions = [held.get(name, "none") for held in packages]
@@ -79,6 +82,20 @@ def _unlike(what: str, read: Read, a: Sequence[Conditions], b: Sequence[Conditio
     if values[0] != values[1]:
         own = (", ".join(sorted(values[side] - values[1 - side])) or "nothing else" for side in (0, 1))
         yield "{}: {} in A, {} in B".format(what, *own)
+
+
+def _unlike_batch_sizes(a: Sequence[Conditions], b: Sequence[Conditions], free: AbstractSet[str]) -> Iterator[str]:
+    """Yield the rows whose batch size was left to be found, and found otherwise on the other side."""
+    found: dict[Key, tuple[set[int], set[int]]] = defaultdict(lambda: (set(), set()))
+    for side, records in enumerate((a, b)):
+        for one in records:
+            if one.cell.batch_size == "auto" and one.batch_size is not None and "batch_size" not in free:
+                found[_key(one, free)][side].add(one.batch_size)
+    for (row, measurement), sizes in found.items():
+        if all(sizes) and sizes[0] != sizes[1]:
+            said = [", ".join(map(str, sorted(own))) for own in sizes]
+            name = "/".join(str(value) for _, value in row)
+            yield f"batch size found for {name}, {measurement}: {said[0]} in A, {said[1]} in B"
 
 
 def _packages(side: Sequence[Conditions]) -> dict[str, str]:

@@ -200,32 +200,39 @@ def _beyond(records: Sequence[Record]) -> Iterator[Finding]:
 
 
 def _control(records: Sequence[Record]) -> Iterator[Finding]:
-    """A run that compares, in which A differs from A."""
-    runs: dict[str, list[Record]] = defaultdict(list)
-    for record in records:
-        if record.side is not None:
-            runs[record.run].append(record)
-    for run, own in runs.items():
-        # Only here, for it needs scipy, and most results hold no comparison.
-        from bench.report import compare
+    """A run that compares, in turns or with a file, in which what was measured twice differs from itself."""
+    if not any(record.side == "a-again" for record in records):
+        return
+    # Only here, for it needs scipy, and most results hold no comparison.
+    from bench.report.compare import control, controls, stand
 
-        if compare.has_both_sides(own) and not compare.compare(*compare.sides(run, own)).stands:
-            again = next(record for record in own if record.side == "a-again")
-            yield _finding("control", again, "A measured twice differs from itself: no verdict of this run stands")
+    for first, again in controls(records).values():
+        if not stand(control(first, again)):
+            yield _finding("control", again[0], "measured twice it differs from itself: no verdict of this run stands")
 
 
 def _void(records: Sequence[Record]) -> Iterator[Finding]:
-    """An accuracy near chance voids the throughput of the same model: what was timed does not work."""
-    learned: dict[tuple[str, ...], list[float]] = defaultdict(list)
+    """An accuracy near chance, or none for it diverged, voids the throughput of the same model: what was timed does not work."""
+    learned: dict[tuple[str, ...], list[Record]] = defaultdict(list)
     for record in records:
-        if isinstance(record.figures, Accuracy):
-            learned[_trained(record.cell)].append(record.figures.test_top1)
+        if record.measurement == "accuracy":
+            learned[_trained(record.cell)].append(record)
     for record in records:
-        if isinstance(record.figures, Training | Inference) and record.cell.dataset in dataset_names():
-            chance = 1 / dataset_card(record.cell.dataset).classes
-            for top1 in learned[_trained(record.cell)]:
-                if top1 < _LEARNED * chance:
-                    yield _finding("void", record, f"the model learns to {top1:.1%} only, chance is {chance:.1%}")
+        if isinstance(record.figures, Training | Inference):
+            for accuracy in learned[_trained(record.cell)]:
+                for said in _not_learned(accuracy):
+                    yield _finding("void", record, said)
+
+
+def _not_learned(accuracy: Record) -> Iterator[str]:
+    """Say how a model has learned nothing; of several labels, and of images whose classes no card counts, nobody can."""
+    figures, dataset = accuracy.figures, accuracy.cell.dataset
+    if accuracy.status == "diverged":
+        yield f"trained for its accuracy the model diverges: {accuracy.reason}"
+    elif isinstance(figures, Accuracy) and dataset in dataset_names():
+        chance = 1 / dataset_card(dataset).classes
+        if figures.test_top1 < _LEARNED * chance:
+            yield f"the model learns to {figures.test_top1:.1%} only, chance is {chance:.1%}"
 
 
 def _trained(cell: Cell) -> tuple[str, ...]:

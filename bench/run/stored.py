@@ -20,9 +20,10 @@ from bench.run.launcher import Isolation
 
 
 class Planned(msgspec.Struct, frozen=True, kw_only=True):
-    """What a job would be measured under."""
+    """What a job would be measured under. `batch_size`: None where it is to be found."""
 
     cell: Cell
+    batch_size: int | None
     measurement: str
     protocol: Protocol
     isolation: Isolation
@@ -64,6 +65,7 @@ class Stored:
 def _planned(job: Job, isolation: Isolation) -> Planned:
     return Planned(
         cell=job.cell,
+        batch_size=job.cell.batch_size if isinstance(job.cell.batch_size, int) else None,
         measurement=job.measurement,
         protocol=job.protocol,
         isolation=isolation,

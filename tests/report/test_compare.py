@@ -12,9 +12,9 @@ import pytest
 from bench.errors import UsageError
 from bench.measure.telemetry import Telemetry
 from bench.measure.timing import Blocks
-from bench.records.record import LoaderBlock, LoaderTiming, Record, Training
+from bench.records.record import Build, LoaderBlock, LoaderTiming, Record, Training
 from bench.records.store import read_file
-from bench.report.compare import Comparison, compare, part, sides, slower
+from bench.report.compare import Comparison, compare, not_cleared, part, sides
 from bench.report.comparison import table
 from bench.report.lint import lint
 from bench.report.tables import tables
@@ -63,14 +63,16 @@ def test_more_images_a_second_are_faster(a: tuple[float, ...], b: tuple[float, .
     pair = next(pair for pair in found.pairs if pair.quantity == "training")
     assert pair.verdict is not None
     assert pair.verdict.judgement == expected
-    assert slower(found) is (expected == "SLOWER")
+    assert tuple(not_cleared(found)) == (("2 rows of B SLOWER",) if expected == "SLOWER" else ())
 
 
-def test_a_row_of_one_process_has_no_verdict():
+def test_a_row_of_one_process_has_no_verdict_and_does_not_pass_for_one_that_is_not_slower():
     found = compare(part("a", run(*QUICK)), part("b", run(1.0)), margin=0.05)
     assert {pair.verdict for pair in found.pairs} == {None}
     assert column(found, "Verdict") == ["too few processes"] * 2
     assert column(found, "Processes") == ["4 and 1"] * 2
+    (reason,) = not_cleared(found)
+    assert reason.startswith("2 rows without a verdict, for too few processes")
 
 
 def test_labels_set_two_parts_of_one_file_against_each_other():
@@ -104,6 +106,18 @@ def test_what_one_side_alone_has_is_counted():
     found = compare(part("a", [*run(*QUICK), *run(*QUICK, image_size=96)]), part("b", run(*QUICK)), margin=0.05)
     assert len(found.a_alone) + len(found.b_alone) == 2
     assert len(found.pairs) == 2
+    assert "2 rows of A without figures of B" in tuple(not_cleared(found))
+
+
+def test_a_run_that_has_compared_nothing_timed_is_shown_and_linted_all_the_same(tmp_path: Path, run_bench: RunBench):
+    built = next(record for record in read_file(FIXTURE) if isinstance(record.figures, Build))
+    records = [msgspec.structs.replace(built, side=side) for side in ("a", "b")]
+    assert compare(*sides("run.jsonl", records)).pairs == ()
+    assert [shown.title for shown in tables(records)] == ["Models"]
+    assert "control" not in {finding.lint for finding in lint(records)}
+    asked = run_bench("compare", written(tmp_path / "built.jsonl", records))
+    assert asked.returncode == 2
+    assert "no timed row in common" in asked.stderr
 
 
 def turns(ratio_b: float = 1.0, ratio_control: float = 1.0, mhz: tuple[float, float] | None = None) -> list[Record]:
@@ -197,8 +211,21 @@ def test_a_run_held_against_stored_results_has_its_control():
         assert found.stands is stands
         assert len(found.control) == 2
         assert not found.in_turns
+        assert ("control" in {finding.lint for finding in lint(new.records + tuple(again))}) is not stands
     plain = table(compare(part("a", run(*QUICK)), part("b", run(*SLOW))))
     assert any(note.startswith("No control") for note in plain.notes)
+
+
+def test_a_control_that_nobody_could_judge_is_none():
+    """As where it has failed in all processes but one."""
+    records = [record for record in turns() if record.side != "a-again" or record.process == 0]
+    found = compare(*sides("run.jsonl", records))
+    assert found.stands
+    assert len(found.control) == 2
+    notes = table(found).notes
+    assert any(note.startswith("No control: what was measured twice has too few processes") for note in notes)
+    assert [reason.partition(",")[0] for reason in not_cleared(found)] == ["no control was judged"]
+    assert not any(note.startswith("No control") for note in table(compare(*sides("run.jsonl", turns()))).notes)
 
 
 def test_what_the_control_gives_is_the_least_that_counts():
@@ -225,6 +252,13 @@ def test_a_clock_that_moved_is_no_speed_up():
     assert judged(moved) == "INCONCLUSIVE"
     one_unknown = [msgspec.structs.replace(moved[0], telemetry=None), *moved[1:]]
     assert judged(one_unknown) == "INCONCLUSIVE", "one process without a clock is no way round the check"
+
+
+def test_a_quantity_without_a_clock_of_its_own_is_not_checked_by_anothers():
+    """The loader's blocks have no beginning here; the clock of those on the device is none of theirs."""
+    moved = changed_cells(turns(ratio_b=1.05, mhz=(1900.0, 1995.0)), device="cuda")
+    checked = {pair.quantity: pair.in_cycles for pair in compare(*sides("run.jsonl", moved)).pairs}
+    assert checked == {"training": True, "training from the loader": False}
 
 
 def test_a_side_that_has_failed_costs_the_comparison_and_nothing_else():
@@ -270,6 +304,11 @@ def test_the_command_refuses_unlike_runs_and_fails_on_slower(tmp_path: Path, run
     assert allowed.returncode == 0
     assert "Unlike: python" in allowed.stdout
     assert run_bench("compare", a, b, "--fail-on", "faster").returncode == 2
+    one = written(tmp_path / "one.jsonl", run(1.0))
+    assert run_bench("compare", a, one).returncode == 0
+    unjudged = run_bench("compare", a, one, "--fail-on", "slower")
+    assert unjudged.returncode == 1
+    assert unjudged.stderr == "bench: 2 rows without a verdict, for too few processes; an export always has one\n"
 
 
 def test_a_run_whose_control_differs_does_not_pass_for_one_that_is_not_slower(tmp_path: Path, run_bench: RunBench):

@@ -47,6 +47,16 @@ def test_a_driver_matters_on_a_gpu_only():
         assert [difference.partition(":")[0] for difference in found.differences] == expected
 
 
+def test_a_batch_size_that_was_found_otherwise_is_told():
+    def found_size(size: int) -> list[Record]:
+        return changed(run(*QUICK, batch_size="auto"), batch_size=size)
+
+    (said,) = compare(part("a", found_size(64)), part("b", found_size(56))).differences
+    assert said.startswith("batch size found for ")
+    assert said.endswith("training: 64 in A, 56 in B")
+    assert compare(part("a", found_size(64)), part("b", found_size(64))).differences == ()
+
+
 def test_what_only_one_side_measured_is_no_difference():
     alone = hashed(run(*QUICK, dataset="folder:pictures"), dataset="there", card="another")
     assert compare(part("a", run(*QUICK)), part("b", [*run(*QUICK), *alone])).differences == ()

@@ -84,6 +84,19 @@ def powered(watts: float) -> Record:
     )
 
 
+def on_second_gpu(watts: float, first_limit: float, second_limit: float) -> Record:
+    """Return what `powered` does, on the second of two GPUs."""
+    record = powered(watts)
+    (gpu,) = record.environment.gpus
+    gpus = tuple(replace(gpu, power_limit_watts=limit) for limit in (first_limit, second_limit))
+    return elsewhere(replace(record, cell=replace(record.cell, device="cuda:1")), gpus=gpus)
+
+
+def diverged(kind: type) -> list[Record]:
+    timed, accuracy = first(kind), first(Accuracy)
+    return [timed, replace(accuracy, cell=timed.cell, status="diverged", reason="the loss is nan", figures=None)]
+
+
 def lints(*records: Record) -> set[str]:
     """Return the lints that find something, but for the tree with changes that the fixture was measured from."""
     return {finding.lint for finding in lint([elsewhere(record, dirty=False) for record in records])}
@@ -96,6 +109,7 @@ def test_what_is_right_is_no_finding(kind: type):
 
 def test_power_within_the_limit_is_no_finding():
     assert lints(powered(690.0)) == set()
+    assert lints(on_second_gpu(690.0, first_limit=300.0, second_limit=700.0)) == set()
 
 
 @pytest.mark.parametrize(
@@ -108,7 +122,9 @@ def test_power_within_the_limit_is_no_finding():
         ("environment", [elsewhere(first(Training), packages={})]),
         ("void", unlearned(Training)),
         ("void", unlearned(Inference)),
+        ("void", diverged(Training)),
         ("power", [powered(900.0)]),
+        ("power", [on_second_gpu(690.0, first_limit=700.0, second_limit=300.0)]),
         ("gaps", [begun(Training, factor=0.5)]),
         ("gaps", [begun(Inference, factor=0.5)]),
         ("turns", [begun(Training, factor=2.0)]),
