@@ -26,6 +26,7 @@ HEAVY = ("torch", "torchvision", "timm", "sklearn", "pandas", "onnxruntime", "sc
         (["run", "--frameworks", "tim"], "did you mean 'timm'"),
         (["run", "--precisions", "fp31"], "did you mean 'fp32'"),
         (["run", "--device", "gpu"], "--device 'gpu' is none of"),
+        (["run", "--frameworks", "fake", "--device", "cuda:99"], "--device cuda:99: there is no such GPU here"),
         (["run", "--time-budget", "soon"], "--time-budget 'soon' is no time"),
         (["run", "--isolation", "thread"], "unknown isolation 'thread'"),
         (["run", "--frameworks", "fake", "--results", "/proc/none"], "/proc/none"),

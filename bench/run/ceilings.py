@@ -15,26 +15,27 @@ from bench.run.launcher import Launcher
 
 
 def ceilings_job(jobs: Sequence[Job]) -> Job | None:
-    """Return the job that measures the device of a run's jobs; None where nothing is timed on one, or nobody here can."""
+    """Return the job that measures the device of a run's jobs; None where nothing is timed on one.
+
+    Where what it takes is not installed its row says so, as every other job's.
+    """
     timed = [job for job in jobs if job.measurement in ("training", "inference")]
     real = [job for job in timed if FRAMEWORKS[job.cell.framework].ceilings]
-    by = _framework()
-    return _job(by, real[0].cell.device, real[0].protocol) if real and by else None
+    return _job(_framework(), real[0].cell.device, real[0].protocol) if real else None
 
 
 def measure(device: str) -> Outcome:
     """Measure the ceilings of a device in a process of its own."""
     by = _framework()
-    if by is None:
-        return Outcome(status="unavailable", reason=f"not installed: {next(iter(FRAMEWORKS.values())).install}")
+    if missing_packages(by):
+        return Outcome(status="unavailable", reason=f"not installed: {FRAMEWORKS[by].install}")
     with Launcher("fork") as launcher, tempfile.TemporaryDirectory() as folder:
         return launcher.launch(_job(by, device, PRESETS["standard"]), Path(folder) / "log").outcome
 
 
-def _framework() -> str | None:
-    """Return the first framework here whose packages are those that the ceilings are measured with."""
-    first = next(name for name, framework in FRAMEWORKS.items() if framework.ceilings)
-    return None if missing_packages(first) else first
+def _framework() -> str:
+    """Return the framework whose packages are those that the ceilings are measured with."""
+    return next(name for name, framework in FRAMEWORKS.items() if framework.ceilings)
 
 
 def _job(framework: str, device: str, protocol: Protocol) -> Job:

@@ -17,7 +17,7 @@ from bench.plan.jobs import Against, jobs
 from bench.plan.matrix import Matrix, Planned, expand, matrix_path, read_matrix
 from bench.plan.protocol import Protocol, preset
 from bench.plan.selection import narrow
-from bench.records.environment import Environment, environment
+from bench.records.environment import Environment, environment, has_cuda_driver
 from bench.records.record import Record
 from bench.records.store import latest, read_file
 from bench.report.format import counted
@@ -78,6 +78,7 @@ def _is_stored(against: str) -> bool:
 
 def _measure(options: Options, isolation: Isolation, others: Others, stored: "Stored | None" = None) -> int:
     path, matrix, planned = _plan(options)
+    _refuse_absent(planned[0].cell.device)
     todo = jobs(planned, matrix.protocol, options.seed, _against(options))
     if stored is not None:
         stored.refuse_unlike(todo, isolation, options.allow_different)
@@ -95,6 +96,8 @@ def _measure(options: Options, isolation: Isolation, others: Others, stored: "St
     print(f"{counts}, {isolation} isolation, into {file}", flush=True)
     if others:
         _warn_of_few(matrix.protocol)
+    if options.against is not None and not any(_has_speed(job) for job in todo):
+        print("Nothing here is timed in training, in inference or as an export: there will be no verdict", flush=True)
     left = _run(todo, run)
     records = latest(read_file(file)) if file.exists() else []
     asked = {job.key for job in todo}
@@ -102,7 +105,7 @@ def _measure(options: Options, isolation: Isolation, others: Others, stored: "St
     shown = list(tables(records))
     if stored is not None and any(record.figures and record.side is None for record in records):
         shown.append(stored.table(file, records))
-    show(*shown)
+    show(*(table for table in shown if table.rows))
     print(_closing(records, left, file))
     return FAILED if any(record.status in _FAILURES for record in records) else COMPLETE
 
@@ -120,6 +123,10 @@ def _warn_of_few(protocol: Protocol) -> None:
             "anything; --protocol standard has 6, rigorous 10",
             flush=True,
         )
+
+
+def _has_speed(job: Job) -> bool:
+    return job.measurement in ("training", "inference") or job.measurement.startswith("export:")
 
 
 def _run(todo: Sequence[Job], run: Run) -> int:
@@ -143,6 +150,7 @@ def dry(options: Options) -> None:
     """Print the cells, what is measured of each, and a rough estimate."""
     _, matrix, planned = _plan(options)
     todo = jobs(planned, matrix.protocol, options.seed, _against(options))
+    _check_against(options, todo)
     by_cell: dict[Cell, list[Job]] = defaultdict(list)
     for job in todo:
         by_cell[job.cell].append(job)
@@ -159,6 +167,19 @@ def dry(options: Options) -> None:
     print(f"{counts}, very roughly {duration(seconds)}: nothing is known of this machine.")
 
 
+def _check_against(options: Options, todo: Sequence[Job]) -> None:
+    """Raise `UsageError` where a run could not be held against what is named."""
+    if options.against is None:
+        return
+    if not _is_stored(options.against):
+        with opened(options.against):
+            return
+    from bench.run.stored import Stored
+
+    stored = Stored(Path(options.against))
+    stored.refuse_unlike(todo, options.isolation or stored.isolation, options.allow_different)
+
+
 def _dry_row(entry: Planned, own: list[Job]) -> tuple[str, ...]:
     seconds = sum(map(estimate_seconds, own))
     return (entry.cell.id, ", ".join(entry.measurements), str(len(own)), duration(seconds))
@@ -172,6 +193,11 @@ def _plan(options: Options) -> tuple[Path, Matrix, tuple[Planned, ...]]:
     planned = expand(narrow(matrix.grid, options.axes), resolve_device(options.device))
     if not planned:
         raise UsageError(f"nothing of the matrix {options.matrix} is left; see it with bench run --dry-run")
+    if options.against is not None and any(entry.cell.batch_size == "auto" for entry in planned):
+        raise UsageError(
+            "--against: a batch size of 'auto' is found for either side by itself, where the other is not in memory; "
+            "name one for both, as with --batch-sizes 64"
+        )
     return path, matrix, planned
 
 
@@ -183,6 +209,15 @@ def resolve_device(asked: str) -> str:
     if kind not in ("cpu", "cuda") or (number and (kind == "cpu" or not number.isdecimal())):
         raise UsageError(f"--device {asked!r} is none of auto, cpu, cuda, cuda:0, cuda:1 …")
     return asked
+
+
+def _refuse_absent(device: str) -> None:
+    """Raise `UsageError` for a GPU that is not here: every job would start only to say so."""
+    there = environment()
+    nvml_answers = there.driver is not None
+    if device.startswith("cuda") and there.gpu(device) is None and (nvml_answers or not has_cuda_driver()):
+        seen = f"NVML sees {counted(len(there.gpus), 'GPU')}" if nvml_answers else "CUDA's driver is not installed"
+        raise UsageError(f"--device {device}: there is no such GPU here, {seen}; --device cpu measures without one")
 
 
 def _results_file(options: Options, isolation: Isolation, path: Path, matrix: Matrix, others: Others) -> Path:

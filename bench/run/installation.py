@@ -99,4 +99,9 @@ def _ask_environment(there: Installation, against: str) -> Environment:
     if asked.returncode:
         last = asked.stderr.decode(errors="replace").strip().splitlines()[-1:]
         raise UsageError(f"--against {against!r}: bench does not run there: {' '.join(last)}")
-    return msgspec.json.decode(asked.stdout, type=Environment)
+    try:
+        return msgspec.json.decode(asked.stdout, type=Environment)
+    except msgspec.DecodeError as error:
+        raise UsageError(
+            f"--against {against!r}: bench there describes its environment otherwise than this one: {error}"
+        ) from None

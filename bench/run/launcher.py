@@ -171,7 +171,7 @@ class _Running:
         self._spent += time.monotonic() - begun
         result = Path(self._request.result_file)
         if self.outcome is not None and result.exists():
-            self.outcome = msgspec.json.decode(result.read_bytes(), type=Outcome)
+            self.outcome = _decoded(result.read_bytes())
 
     def launched(self, telemetry: Telemetry) -> Launched:
         assert self.outcome is not None, "every job ends"
@@ -184,6 +184,14 @@ class _Running:
             wall_seconds=self._spent,
             telemetry=telemetry,
         )
+
+
+def _decoded(result: bytes) -> Outcome:
+    """Return what a worker wrote; that of another commit may write what this one does not know."""
+    try:
+        return msgspec.json.decode(result, type=Outcome)
+    except msgspec.DecodeError as error:
+        return Outcome(status="failed", reason=f"its bench writes other figures than this one reads: {error}")
 
 
 class Server:

@@ -26,10 +26,15 @@ def run(checkout: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def edit(checkout: Path, old: str, new: str) -> None:
-    file = checkout / "bench" / "frameworks" / "fake.py"
+def edit(checkout: Path, old: str, new: str, name: str = "frameworks/fake.py") -> None:
+    file = checkout / "bench" / name
     assert old in file.read_text()
     file.write_text(file.read_text().replace(old, new))
+
+
+def commit(checkout: Path) -> None:
+    who = ["-c", "user.name=someone", "-c", "user.email=someone@example.org"]
+    subprocess.run(["git", *who, "commit", "-qam", "otherwise"], cwd=checkout, check=True)
 
 
 def matrix(checkout: Path, pairs: int) -> str:
@@ -81,6 +86,45 @@ def test_a_change_that_slows_is_found_against_the_commit_before_it(checkout: Pat
     again = run(checkout, "run", "--matrix", matrix(checkout, 6), "--against", "HEAD", "--results", "r", "--resume")
     assert again.returncode == 0, again.stderr
     assert len(results(checkout)) == len(held), "nothing is measured twice"
+
+
+def test_a_commit_that_writes_other_figures_fails_in_its_rows_and_b_is_measured(checkout: Path):
+    """Nothing of it is timed either, so that there is nothing to compare; the run says so and ends as any other."""
+    ours = "    build_seconds: float\n"
+    theirs = f"{ours}    of_old: int = 7\n"
+    edit(checkout, ours, theirs, "records/record.py")
+    commit(checkout)
+    edit(checkout, theirs, ours, "records/record.py")
+    arguments = (
+        "run",
+        "--matrix",
+        matrix(checkout, 1),
+        "--against",
+        "HEAD",
+        "--results",
+        "r",
+        "--measurements",
+        "build",
+    )
+    done = run(checkout, *arguments)
+    assert "Traceback" not in done.stderr
+    assert done.returncode == 1, done.stderr
+    assert "there will be no verdict" in done.stdout
+    found = {record.side: record for record in results(checkout)}
+    assert found["b"].status == "ok"
+    assert found["a"].status == "failed"
+    assert "its bench writes other figures" in str(found["a"].reason)
+    assert "of_old" in str(found["a"].reason)
+
+
+def test_a_commit_whose_environment_cannot_be_read_is_refused(checkout: Path):
+    ours = 'system=f"{platform.system()} {platform.release()} {platform.machine()}"'
+    edit(checkout, ours, "system=1", "records/environment.py")
+    commit(checkout)
+    edit(checkout, "system=1", ours, "records/environment.py")
+    done = run(checkout, "run", "--matrix", matrix(checkout, 1), "--against", "HEAD", "--dry-run")
+    assert done.returncode == 2
+    assert "describes its environment otherwise" in done.stderr
 
 
 def test_a_virtual_environment_runs_this_code_on_its_own_packages(checkout: Path, tmp_path: Path):
@@ -154,9 +198,15 @@ def test_unlike_stored_results_are_refused_before_anything_is_measured(
 
 def test_what_is_neither_is_refused_before_anything_runs(run_bench: RunBench, fake_matrix: Path, tmp_path: Path):
     for against, said in (("no-such-ref", "no commit of this checkout"), ("none.jsonl", "no such file")):
-        done = run_bench("run", "--matrix", str(fake_matrix), "--against", against)
-        assert done.returncode == 2
-        assert said in done.stderr
+        for mode in ([], ["--dry-run"]):
+            done = run_bench("run", "--matrix", str(fake_matrix), "--against", against, *mode)
+            assert done.returncode == 2
+            assert said in done.stderr
+    auto = run_bench(
+        "run", "--matrix", str(fake_matrix), "--against", "none.jsonl", "--batch-sizes", "auto", "--dry-run"
+    )
+    assert auto.returncode == 2
+    assert "with --batch-sizes 64" in auto.stderr
     assert not (tmp_path / "results").exists()
     broken = tmp_path / "broken" / "bin" / "python"
     broken.parent.mkdir(parents=True)

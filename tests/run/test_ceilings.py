@@ -9,11 +9,16 @@ import pytest
 
 from bench.measure import CEILINGS
 from bench.measure.timing import Blocks
+from bench.plan import refusal
+from bench.plan.cell import Job
 from bench.records.rates import of_ceiling, reference
 from bench.records.record import Build, Ceiling, Ceilings, Record, Training
 from bench.records.store import read_file
 from bench.report.lint import lint
 from bench.report.tables import tables
+from bench.run.ceilings import ceilings_job
+from bench.run.progress import Progress
+from bench.run.runner import Run, run_jobs
 
 RunBench = Callable[..., subprocess.CompletedProcess[str]]
 FIXTURE = Path(__file__).parents[1] / "records" / "schema-1.jsonl"
@@ -60,6 +65,22 @@ def test_the_table_shows_the_share_and_the_ceilings():
 def test_more_than_the_ceiling_is_found_by_lint():
     assert "beyond" not in {finding.lint for finding in lint(rows(1e12))}
     assert "beyond" in {finding.lint for finding in lint(rows(1e6))}
+
+
+def test_where_nobody_can_measure_the_ceilings_their_row_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, make_job: Callable[..., Job], tmp_path: Path
+):
+    limits = ceilings_job([make_job("training", architecture="resnet18", framework="keras-jax")])
+    assert limits is not None
+    monkeypatch.setattr(refusal, "missing_packages", lambda framework: ("torch",))
+    run = Run(file=tmp_path / "run.jsonl", matrix_hash="", isolation="fork", time_budget_seconds=None)
+    with Progress() as progress:
+        run_jobs([limits], run, progress)
+    (record,) = read_file(run.file)
+    assert (record.measurement, record.status) == (CEILINGS, "unavailable")
+    assert "pip install" in str(record.reason)
+    assert [table.title for table in tables([record])] == ["Not measured"]
+    assert ceilings_job([make_job("training")]) is None, "the fake framework runs on no device"
 
 
 def test_the_doctor_measures_this_machine(run_bench: RunBench):
