@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from bench.errors import UsageError
 from bench.measure.statistics import percentile
 from bench.records.accuracy import Accuracy, MultiLabelAccuracy
-from bench.records.rates import joules_per_image
+from bench.records.rates import energy_method, joules_per_image
 from bench.records.record import Build, Export, Inference, Memory, Record, Training
 from bench.records.store import latest, read
 
@@ -53,6 +53,7 @@ def row(record: Record) -> dict[str, Value]:
         **figures(record),
         "gross_joules_per_image": joules_per_image(record, "gross"),
         "net_joules_per_image": joules_per_image(record, "net"),
+        "energy_method": energy_method(record),
     }
 
 

@@ -9,7 +9,7 @@ from typing import Literal
 from bench.plan.cards import framework_model, model_card, published
 from bench.records.accuracy import Accuracy, LabelScores, MultiLabelAccuracy
 from bench.records.flags import flags
-from bench.records.rates import joules_per_image, of_ceiling
+from bench.records.rates import energy_method, joules_per_image, of_ceiling
 from bench.records.record import Build, Export, Inference, Memory, MemoryPeak, Training
 from bench.report.format import NOTHING, mebibytes, milliseconds, number, percent, rate, several, top1
 from bench.report.row import Row
@@ -22,8 +22,17 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return sum(known) / len(known) if known else None
 
 
-def _peak(peaks: Sequence[MemoryPeak]) -> str:
-    return mebibytes(max((peak.allocated_bytes or peak.resident_bytes for peak in peaks), default=None))
+def _peak(part: Literal["inference", "training"]) -> Callable[[Row], str]:
+    """Return a column of the allocator's peak on a GPU, and of the resident peak on a CPU; neither stands for the other."""
+
+    def column(row: Row) -> str:
+        peaks: list[MemoryPeak] = [getattr(memory, part) for memory in row.figures(Memory)]
+        if row.cell.device == "cpu":
+            return mebibytes(max((peak.resident_bytes for peak in peaks), default=None))
+        known = (peak.allocated_bytes for peak in peaks)
+        return mebibytes(max((allocated for allocated in known if allocated is not None), default=None))
+
+    return column
 
 
 def _whole(row: Row, part: Literal["inference", "training"]) -> str:
@@ -73,6 +82,16 @@ def _joules(kind: type, part: Literal["gross", "net"]) -> Callable[[Row], str]:
     def column(row: Row) -> str:
         found = (joules_per_image(record, part) for record in row.records_of(kind))
         return rate([joules for joules in found if joules is not None])
+
+    return column
+
+
+def _energy_method(kind: type) -> Callable[[Row], str]:
+    """Return a column of how the joules were read; of both ways where processes differ."""
+
+    def column(row: Row) -> str:
+        found = {method for record in row.records_of(kind) if (method := energy_method(record))}
+        return " and ".join(sorted(found)) or NOTHING
 
     return column
 
@@ -192,9 +211,10 @@ TRAINING: Columns = AXES | {
     "Of the ceiling": _of_ceiling(Training),
     "J an image": _joules(Training, "gross"),
     "above idle": _joules(Training, "net"),
+    "by": _energy_method(Training),
     "Processes": lambda row: _count(row, Training),
     "Seeds": lambda row: _count(row, Accuracy),
-    "Peak memory, MiB": lambda row: _peak([m.training for m in row.figures(Memory)]),
+    "Peak memory, MiB": _peak("training"),
     "Reserved, MiB": _allocated("training", "reserved_bytes"),
     "On the device, MiB": _allocated("training", "device_bytes"),
     "Whole process, MiB": lambda row: _whole(row, "training"),
@@ -210,8 +230,9 @@ INFERENCE: Columns = AXES | {
     "Of the ceiling": _of_ceiling(Inference),
     "J an image": _joules(Inference, "gross"),
     "above idle": _joules(Inference, "net"),
+    "by": _energy_method(Inference),
     "Processes": lambda row: _count(row, Inference),
-    "Peak memory, MiB": lambda row: _peak([m.inference for m in row.figures(Memory)]),
+    "Peak memory, MiB": _peak("inference"),
     "Reserved, MiB": _allocated("inference", "reserved_bytes"),
     "On the device, MiB": _allocated("inference", "device_bytes"),
     "Whole process, MiB": lambda row: _whole(row, "inference"),

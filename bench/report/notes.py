@@ -26,7 +26,8 @@ _CEILING = (
 )
 _ENERGY = (
     "J an image: of the GPU's board, or the CPU's package, while blocks were timed; sensors differ by ±10 %, so smaller "
-    "differences say nothing. Above idle: less what the device took just before."
+    "differences say nothing. Above idle: less what the device took just before. By: the device's counter or, where it has none "
+    "that counts, sampled power, integrated."
 )
 _WAITING = "Waiting for data: the share of the epochs' training time that went by before a batch was in hand."
 _TOP1 = (

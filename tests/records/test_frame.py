@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pandas
 import pytest
+from test_flags import one
 
 import bench
 from bench.errors import UsageError
+from bench.records.frame import row
 from bench.records.record import Training
 from bench.records.store import read_file
 
@@ -48,6 +50,17 @@ def test_what_was_not_measured_is_missing_and_not_zero():
     frame = bench.load(FIXTURE)
     assert frame[frame.measurement == "build"].training_images_per_second.isna().all()
     assert frame[frame.measurement == "inference"].latency_p99_seconds.isna().all(), "too few requests for a p99"
+
+
+def test_how_joules_were_read_stands_beside_them():
+    seconds = {"block_seconds": (1.0,) * 12, "begun_seconds": tuple(100.0 + number for number in range(12))}
+    counted = one(gpu_energy_joules=tuple(150.0 * number for number in range(41)), **seconds)
+    sampled = one(gpu_watts=300.0, **seconds)
+    for record, method in ((counted, "counter"), (sampled, "sampled power")):
+        found = row(record)
+        assert found["energy_method"] == method
+        assert found["gross_joules_per_image"] == pytest.approx(300 / (record.batch_size or 0))
+    assert row(one(**seconds))["energy_method"] is None
 
 
 def test_no_results_is_a_message():

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from test_lint import powered
 
-from bench.records.record import Inference, Record, Training
+from bench.records.record import Inference, Memory, Record, Training
 from bench.records.store import read_file
 from bench.report.format import counted, milliseconds, number, rate, top1
 from bench.report.table import Table
@@ -113,6 +114,28 @@ def test_a_column_without_a_figure_is_left_out_with_its_note(records: list[Recor
     assert set(everything.columns) - set(rest.columns) == {"Peak memory, MiB", "Whole process, MiB"}
     assert len(everything.legend) == len(rest.legend) + 1
     assert all(len(row) == len(rest.columns) for row in rest.rows)
+
+
+def test_a_gpus_peak_is_the_allocators_and_never_the_resident_one(records: list[Record]):
+    """An allocator that tells nothing leaves a dash: what is resident on the host is something else."""
+    replace = msgspec.structs.replace
+    measured = next(r for r in records if isinstance(r.figures, Memory))
+    assert isinstance(measured.figures, Memory)
+    timed = next(r for r in records if isinstance(r.figures, Inference) and r.cell == measured.cell)
+    for device, allocated, shown in (("cuda", None, None), ("cuda", 3 << 20, "3"), ("cpu", 3 << 20, "7")):
+        peak = replace(measured.figures.inference, allocated_bytes=allocated, resident_bytes=7 << 20)
+        own = replace(measured, figures=replace(measured.figures, inference=peak))
+        cell = replace(measured.cell, device=device)
+        table = find(tables([replace(r, cell=cell) for r in (own, timed)]), "Inference")
+        found = dict(zip(table.columns, table.rows[0], strict=True)).get("Peak memory, MiB")
+        assert found == shown
+
+
+def test_how_joules_were_read_stands_beside_them():
+    table = find(tables([powered(600.0)]), "Training")
+    row = dict(zip(table.columns, table.rows[0], strict=True))
+    assert row["by"] == "counter"
+    assert row["J an image"] != "–"
 
 
 def test_few_processes_are_said(records: list[Record]):
