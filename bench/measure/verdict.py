@@ -56,17 +56,23 @@ def paired(log_ratios: Sequence[float]) -> Effect:
 
 
 def unpaired(rates_a: Sequence[float], rates_b: Sequence[float]) -> Effect:
-    """Return the effect between two runs that were not interleaved, with Welch's standard error and degrees of freedom.
+    """Return the effect between two runs that were not interleaved, by Welch's test or by Student's, whose interval is wider.
 
-    They are written out, for scipy gives the degrees only with a whole test, which takes a millisecond; a test holds the two
-    against each other.
+    A run whose first processes happen to agree stops early, and Welch's takes its small variance at its word: where there are
+    two modes it covers 89 to 92 % only, and the wider of both 94 to 95 %. Student's alone would be too narrow where the run
+    of fewer processes scatters more. They are written out, for scipy gives the degrees only with a whole test, which takes a
+    millisecond; a test holds them against each other.
     """
     logs = [np.log(rates) for rates in (rates_a, rates_b)]
-    parts = [float(np.var(log, ddof=1)) / len(log) for log in logs]
-    degrees = sum(parts) ** 2 / sum(part**2 / (len(log) - 1) for part, log in zip(parts, logs, strict=True))
-    return Effect(
-        log_ratio=float(np.mean(logs[1]) - np.mean(logs[0])), standard_error=math.sqrt(sum(parts)), degrees=degrees
-    )
+    counts = [len(log) for log in logs]
+    variances = [float(np.var(log, ddof=1)) for log in logs]
+    parts = [variance / count for variance, count in zip(variances, counts, strict=True)]
+    welch = sum(parts) ** 2 / sum(part**2 / (count - 1) for part, count in zip(parts, counts, strict=True))
+    together = sum(counts) - 2
+    common = sum(variance * (count - 1) for variance, count in zip(variances, counts, strict=True)) / together
+    errors = {welch: math.sqrt(sum(parts)), together: math.sqrt(common * sum(1 / count for count in counts))}
+    degrees = max(errors, key=lambda degrees: errors[degrees] * special.stdtrit(degrees, (1 + CONFIDENCE) / 2))
+    return Effect(log_ratio=float(np.mean(logs[1]) - np.mean(logs[0])), standard_error=errors[degrees], degrees=degrees)
 
 
 def verdicts(effects: Sequence[Effect], margin: float) -> tuple[Verdict, ...]:

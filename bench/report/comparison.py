@@ -120,7 +120,7 @@ def _said(verdict: Verdict | None, stands: bool) -> tuple[str, str, str]:
 
 
 _NAMED = 5
-_APART = "ratio of geometric means (Welch)"
+_APART = "ratio of geometric means (by Welch's test or Student's, the wider)"
 _IN_TURNS = (
     "the geometric mean of the ratios of processes that took turns, of each pair the median over blocks side by side"
 )

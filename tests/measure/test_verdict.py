@@ -46,11 +46,18 @@ def test_a_paired_effect_is_scipys_paired_test():
     assert (found.low, found.high) == pytest.approx((math.exp(low), math.exp(high)))
 
 
-def test_an_unpaired_effect_is_scipys_welch_test():
-    a, b = pairs(1.02, 0.01)
-    (found,) = verdicts([unpaired(a, b[:6])], margin=0.01)
-    test = stats.ttest_ind(np.log(b[:6]), np.log(a), equal_var=False)
+@pytest.mark.parametrize(("spread_of_few", "equal_variances"), [(0.001, True), (0.03, False)])
+def test_an_unpaired_effect_is_scipys_welch_or_students_test_whose_interval_is_wider(
+    spread_of_few: float, equal_variances: bool
+):
+    """Six processes that happen to agree are not taken at their word; six that scatter more than the rest are."""
+    random = np.random.default_rng(0)
+    a, b = np.exp(random.normal(0, 0.01, 12)), np.exp(random.normal(0.02, spread_of_few, 6))
+    (found,) = verdicts([unpaired(a, b)], margin=0.01)
+    test = stats.ttest_ind(np.log(b), np.log(a), equal_var=equal_variances)
     low, high = test.confidence_interval()
+    other = stats.ttest_ind(np.log(b), np.log(a), equal_var=not equal_variances).confidence_interval()
+    assert high - low > other.high - other.low
     assert found.adjusted_p == pytest.approx(test.pvalue)
     assert (found.low, found.high) == pytest.approx((math.exp(low), math.exp(high)))
 

@@ -1,10 +1,10 @@
-"""How often verdicts are wrong, on simulated runs whose truth is known. Run with `make benchmark`; alone it takes ten minutes.
+"""How often verdicts are wrong, on simulated runs whose truth is known. Run with `make benchmark-verdicts`; a quarter of an hour.
 
 A simulated matrix has 200 rows, or one; a row has 10 pairs of processes, run A B B A or B A A B by a coin. `spread` is the
 standard deviation of a process's log rate. Shapes: normal; a drift of three spreads over the row; heavy tails, Student's t
 with 3 degrees of freedom; two modes two spreads apart, 3 in 10 processes in the slower; and an autocorrelation of 0.6 from
-process to process. Every case has a seed of its own: the number of its test, then its shape's, its spread in hundredths of a
-percent, and its rows, as `seeded` has them.
+process to process. Two runs apart have each as many processes as `standard` would start. Every case has a seed of its own:
+the number of its test, then its shape's, its spread in hundredths of a percent, and its rows, as `seeded` has them.
 """
 
 import math
@@ -19,14 +19,18 @@ from test_speed import told
 
 from bench.measure.statistics import median_interval
 from bench.measure.verdict import SAME_MACHINE_MARGIN, Judgement, Verdict, paired, unpaired, verdicts
-from bench.plan.protocol import PRESETS
+from bench.plan.protocol import PRESETS, Protocol
+from bench.report.compare import TWO_RUNS_MARGIN
 
 PAIRS = 10
 # Single rows are many: 1,000 could not tell 0.7 % from 1 %.
 MATRICES = {1: 20_000, 200: 1000}
+MATRICES_APART = {1: 10_000, 200: 50}
 POWER_MATRICES = 1000
 RUNS = 20_000
 SHAPES = ("normal", "drift", "tails", "modes", "autocorrelated")
+# Where a process's rate hangs on those before it.
+DEPENDENT = ("drift", "autocorrelated")
 DIFFERENT = (Judgement.FASTER, Judgement.SLOWER)
 Floats = NDArray[np.float64]
 EVERY_SIZE = pytest.mark.parametrize("rows", [1, 200])
@@ -169,6 +173,50 @@ MEDIAN_OF_MODES = float(
 )
 
 
+def stopped(rates: list[float], protocol: Protocol) -> list[float]:
+    """Return the processes that the runner would start: the least number, then one more until the interval is narrow."""
+    count = protocol.processes
+    while count < len(rates) and median_interval(rates[:count]).half_width > protocol.tolerance:
+        count += 1
+    return rates[:count]
+
+
+@EVERY_SIZE
+@pytest.mark.parametrize("spread", [0.01, 0.03])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_two_runs_apart_of_the_same_thing_are_not_called_different(
+    benchmark: BenchmarkFixture, shape: str, spread: float, rows: int
+):
+    """As `bench compare A B` judges them, each run stopped by its own rates.
+
+    Where a process resembles the one before, or the rate drifts, no interval over processes can hold; its coverage is told.
+    """
+    random, protocol = seeded(10, shape, spread, rows), PRESETS["standard"]
+
+    def run() -> list[float]:
+        return stopped(medians(random, shape, spread, protocol.processes_at_most)[0], protocol)
+
+    wrong = covered = used = 0
+    for _ in range(MATRICES_APART[rows]):
+        matrix = [(run(), run()) for _ in range(rows)]
+        found = verdicts([unpaired(a, b) for a, b in matrix], TWO_RUNS_MARGIN)
+        wrong += sum(one.judgement in DIFFERENT for one in found)
+        covered += sum(one.low <= 1 <= one.high for one in found)
+        used += sum(len(a) + len(b) for a, b in matrix)
+    judged = MATRICES_APART[rows] * rows
+    what = f"Two identical runs apart, {shape}, spread {spread:.1%}, {used / judged / 2:.1f} processes"
+    told(
+        benchmark,
+        f"{what}, {MATRICES_APART[rows]:,} matrices of {rows}: called different",
+        f"{wrong / judged:.2%}",
+        "1 %",
+    )
+    holds = "must be 93 to 97 %" if shape not in DEPENDENT else "told"
+    benchmark.extra_info["compared"] = f"95 % intervals cover {covered / judged:.1%}, {holds}"
+    assert wrong / judged <= 0.01
+    assert shape in DEPENDENT or 0.93 <= covered / judged <= 0.97
+
+
 @pytest.mark.parametrize("preset", ["standard", "rigorous"])
 @pytest.mark.parametrize("spread", [0.005, 0.01, 0.015, 0.02, 0.03])
 @pytest.mark.parametrize("shape", SHAPES)
@@ -184,12 +232,11 @@ def test_the_interval_of_a_rate_covers_also_where_it_decides_when_to_stop(
     covered = used = 0
     for _ in range(RUNS):
         rates, truth = medians(random, shape, spread, protocol.processes_at_most)
-        count = protocol.processes
-        while (found := median_interval(rates[:count])).half_width > protocol.tolerance and count < len(rates):
-            count += 1
+        started = stopped(rates, protocol)
+        found = median_interval(started)
         covered += found.low <= truth <= found.high
-        used += count
-    independent = shape not in ("drift", "autocorrelated")
+        used += len(started)
+    independent = shape not in DEPENDENT
     what = f"Rate of a cell, {preset}, {shape}, spread {spread:.1%}, {used / RUNS:.1f} processes: 95 % intervals cover"
     told(benchmark, what, f"{covered / RUNS:.1%}", "93 to 97 %" if independent else "none: told")
     assert not independent or 0.93 <= covered / RUNS <= 0.97
