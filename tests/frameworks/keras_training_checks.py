@@ -73,6 +73,7 @@ OPTIMIZERS = {
     "adamw": {"schedule": "cosine", "warmup_epochs": 1, "gradient_clipping": 0.5, "average_decay": 0.5},
     "sgd": {"optimizer": "sgd", "weight_decay": 0.1, "gradient_clipping": 1.0},
     "accumulated": {"optimizer": "sgd", "weight_decay": 0.0, "accumulation_steps": 2, "average_decay": 0.5},
+    "accumulated and cosine": {"schedule": "cosine", "warmup_epochs": 1, "accumulation_steps": 2},
 }
 
 
@@ -96,19 +97,21 @@ def test_steps_of_an_optimizer_are_torchs(name: str):
 
 
 @pytest.mark.parametrize(
-    ("schedule", "warmup"), [("onecycle", 0), ("cosine", 0), ("cosine", 8), ("constant", 8), ("constant", 0)]
-)
-def test_the_rate_is_torchs(schedule: str, warmup: int):
-    asked = request(optimizer="adam", weight_decay=0.0, schedule=schedule)
+    ("schedule", "warmup", "together"),
+    [("onecycle", 0, 1), ("cosine", 0, 1), ("cosine", 8, 1), ("constant", 8, 1), ("constant", 0, 1), ("constant", 0, 3),
+     ("onecycle", 0, 3), ("cosine", 8, 3), ("constant", 8, 3)],
+)  # fmt: skip
+def test_the_rate_is_torchs(schedule: str, warmup: int, together: int):
+    asked = request(optimizer="adam", weight_decay=0.0, schedule=schedule, accumulation_steps=together)
     phase = msgspec.structs.replace(ALL, warmup_steps=warmup)
     module = torch.nn.Linear(1, 1)
     theirs = Optimization(module, asked, torch.amp.GradScaler(enabled=False), phase)
     ours = keras_optimization.rate(asked.recipe, phase)
-    for step in range(40):
-        if step % 4 == 0:
-            found = ours if isinstance(ours, float) else float(ops.convert_to_numpy(ours(step)))
+    for batch in range(40 * together):
+        if batch % 4 == 0:
+            found = ours if isinstance(ours, float) else float(ops.convert_to_numpy(ours(batch)))
             assert found == pytest.approx(theirs.optimizer.param_groups[0]["lr"], rel=1e-3, abs=1e-9)
-        theirs.step(module.weight.sum()) if step < 39 else None
+        theirs.step(module.weight.sum()) if batch < 39 * together else None
 
 
 @pytest.mark.parametrize("name", ["cross-entropy", "bce", "weighted-bce", "focal"])
