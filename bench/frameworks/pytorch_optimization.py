@@ -110,6 +110,7 @@ class Optimization:
         self.module = module
         self.scaler = scaler
         self.head_only = phase is not None and phase.trained == "head"
+        module.zero_grad(set_to_none=True)  # Of batches that an earlier phase gathered and took no step with.
         _choose_trained(module, self.head_only)
         self.weights = [weight for weight in module.parameters() if weight.requires_grad]
         highest = phase.learning_rate if phase else recipe.learning_rate
