@@ -91,6 +91,7 @@ class TorchTrial:
             "optimizer_fused": bool(self.optimization.optimizer.defaults["fused"]),
             "compiled": self.forward is not self.module,
             "resumes": "within rounding: cuDNN chooses its algorithms anew" if self._cuda else "bit for bit",
+            "momentum": self.optimization.momentum,
         }
 
     def parameters(self) -> int:

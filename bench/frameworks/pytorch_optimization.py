@@ -142,6 +142,12 @@ class Optimization:
             self.average.update_parameters(self.module)
 
     @property
+    def momentum(self) -> str:
+        """What the momentum, or Adam's first beta, does: torch's one cycle takes it through one against the rate's."""
+        cycled = isinstance(self.schedule, torch.optim.lr_scheduler.OneCycleLR)
+        return "cycles 0.85 to 0.95" if cycled else "constant"
+
+    @property
     def answering(self) -> nn.Module:
         """The module whose weights are the result: the averaged one once there is an average."""
         return self.average.module if self.average is not None and int(self.average.n_averaged) else self.module
