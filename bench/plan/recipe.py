@@ -50,7 +50,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         model's own. classifier_init_std: the standard deviation of the normal distribution that a new classifier is drawn
         from, with a bias of zero; None leaves the library's own way.
     Loading
-        loader_workers: how many processes load; None takes none for images in memory and one a core, up to 8, for files.
+        loader_workers: how many processes load, on TensorFlow and JAX threads; 0 reads nothing ahead in parallel. None takes
+        none for images in memory and one a core, up to 8, for files; on JAX one a core, on TensorFlow as many as it thinks best.
     """
 
     description: str

@@ -116,11 +116,7 @@ def status(framework: str, error: Exception) -> Status:
 
 def _reason(error: Exception) -> str:
     lines = str(error).strip().splitlines() or [""]
-    if isinstance(error, JobError):
-        # A loader's worker hands on the whole traceback; what was said stands at its end.
-        text = lines[-1].partition(": ")[2] if lines[0].startswith("Caught ") else " ".join(map(str.strip, lines))
-    else:
-        text = f"{type(error).__name__}: {lines[0]}"
+    text = " ".join(map(str.strip, lines)) if isinstance(error, JobError) else f"{type(error).__name__}: {lines[0]}"
     return text if len(text) <= 300 else f"{text[:297]}..."
 
 
