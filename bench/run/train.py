@@ -32,7 +32,7 @@ from bench.plan.cell import Cell
 from bench.plan.recipe import Recipe
 from bench.records.accuracy import MultiLabelAccuracy
 from bench.records.environment import environment, physical_cores
-from bench.records.trained import METRICS, MODEL, Metrics, Progressed, Trained, read_json, write_json
+from bench.records.trained import METRICS, MODEL, Metrics, Progressed, Trained, pixels_beside, read_json, write_json
 from bench.report.plots import write_curve, write_figures
 from bench.run.training_progress import TrainingProgress
 
@@ -107,7 +107,7 @@ def build(
     positive_weights: tuple[float, ...] | None = None,
     pixels: Pixels | None = None,
 ) -> Trial:
-    """Return the trial of a cell with so many classes."""
+    """Return the trial of a cell with so many classes; `pixels`: where they are known, else those of its weights."""
     request = Request(
         cell=cell,
         model=framework_model(cell.architecture, cell.framework) or FrameworkModel(model=cell.architecture),
@@ -116,7 +116,7 @@ def build(
         seed=seed,
         threads=physical_cores(),
         positive_weights=positive_weights,
-        pixels=pixels,
+        pixels=pixels or pixels_beside(cell.weights),
     )
     trial: Trial = builder(cell.framework)(request)
     return trial
