@@ -74,6 +74,7 @@ def run(options: Options) -> "Metrics":
         out=options.out,
         resume=options.resume,
         skip_unreadable=options.skip_unreadable,
+        formats=options.formats,
     )
     with TrainingProgress() as progress:
         try:
@@ -164,8 +165,8 @@ def answers(folder: Path, images: Iterable[Path], device: str) -> "Iterator[Answ
     from bench.run.command import resolve_device
 
     trained = read_json(folder / MODEL, Trained)
-    use(trained.cell.framework)
     files = [file for place in images for file in _pictures(place)]
+    use(trained.cell.framework)
     from bench.run.predict import open_trained, predict
 
     trial = open_trained(folder, trained, resolve_device(device))
