@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from bench.commands.interruption import INTERRUPTED, signals_interrupt
+from bench.errors import JobError
 
 
 def train(
@@ -70,16 +71,22 @@ def predict(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="print JSON, one line a picture")] = False,
 ) -> None:
-    """Say what a trained model sees in pictures: labels with their probabilities."""
+    """Say what a trained model sees in pictures: labels with their probabilities. Exits with 1 where one cannot be decoded."""
     import msgspec
 
     from bench.run.train_command import answers
 
+    failed = False
     for answer in answers(folder, images, device):
-        if as_json:
-            print(msgspec.json.encode(answer).decode())
+        if isinstance(answer, JobError):
+            failed = True
+            print(f"bench: {answer}", file=sys.stderr, flush=True)
+        elif as_json:
+            print(msgspec.json.encode(answer).decode(), flush=True)
         else:
             said = (
                 ", ".join(f"{label} {share:.1%}" for label, share in answer.labels) or "no label reaches its threshold"
             )
-            print(f"{answer.file}: {said}")
+            print(f"{answer.file}: {said}", flush=True)
+    if failed:
+        sys.exit(1)

@@ -25,8 +25,9 @@ _TRIES = 5  # In a row without a single new byte.
 def download(name: str, card: DatasetCard, progress: Progress) -> Path:
     """Bring what is missing of a data set into its folder and return that.
 
-    A file that lies there already, put by hand, is checked and unpacked as if it had been downloaded, and kept. Raises
-    `Unavailable`, which says which file to put where, when one cannot be had, and `JobError` for a broken one.
+    A file that lies there already, put by hand, is checked and unpacked as if it had been downloaded, and kept; one that is
+    not unpacked is checked each time. Raises `Unavailable`, which says which file to put where, when one cannot be had, and
+    `JobError` for a broken one.
     """
     target = folder(name)
     target.mkdir(parents=True, exist_ok=True)
@@ -35,8 +36,11 @@ def download(name: str, card: DatasetCard, progress: Progress) -> Path:
         absent = [file for file in lacking if file.url is None and not (target / file.name).exists()]
         if absent:
             raise Unavailable(by_hand(name, absent, card))
-        for file in lacking:
-            _complete(name, file, progress)
+        for file in card.files:
+            if file in lacking:
+                _complete(name, file, progress)
+            elif file.into is None:
+                _check(place(name, file), file)
     return target
 
 

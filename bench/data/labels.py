@@ -52,6 +52,9 @@ def _of_classes(dataset: Dataset) -> list[str]:
         always = [name for name, count in zip(dataset.classes, counts, strict=True) if count == len(dataset.training)]
         if always:
             found.append(f"training: every image is of {_listed(always)}")
+        for part, split in (("validation", dataset.validation), ("test", dataset.test)):
+            if not split.labels.any():
+                found.append(f"{part}: no image has any label")
     return found
 
 

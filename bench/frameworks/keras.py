@@ -86,6 +86,7 @@ class KerasTrial:
             "loss_scaling": isinstance(optimizer, keras.optimizers.LossScaleOptimizer),
             "layout": keras.config.image_data_format(),
             "optimizer": type(optimizer).__name__,
+            "momentum": "constant",
             "run_eagerly": self.network.run_eagerly,
             "jit_compile": self.network.jit_compile,
             "resumes": "bit for bit"
@@ -275,13 +276,16 @@ def build(request: Request) -> KerasTrial:
     held, model = request.cell.weights, request.model
     network = keras_network.build(request, None)
     new_classifier, pixels = True, keras_network.scaled(IMAGENET, model.input_scale)
+    first = keras_network.classifier(network).get_weights()
     if held == "pretrained":
         new_classifier = bool(keras_network.copy_weights(keras_network.pretrained(request), network))
         assert model.pixels is not None, "a card that names Keras weights says what pixels they were trained on"
         pixels = model.pixels
     elif held != "random":
-        keras_network.load(network, Path(held))
-        new_classifier = False
+        new_classifier = keras_network.load(network, Path(held))
+    if request.recipe.head_epochs and not new_classifier:
+        keras_network.classifier(network).set_weights(first)
+        new_classifier = True
     if new_classifier and request.recipe.classifier_init_std is not None:
         keras_network.initialise_classifier(network, request.recipe.classifier_init_std)
     return KerasTrial(network, request, backend, Path(held).name, request.pixels or pixels)

@@ -129,7 +129,7 @@ def batches(trial: "KerasTrial", split: Split, seed: int) -> Iterator[Batch]:
     recipe, size = trial.request.recipe, trial.batch_size
     order = np.random.default_rng(seed).permutation(len(split))
     padding = round(trial.request.cell.image_size * recipe.crop_padding)
-    threads = recipe.loader_workers or len(os.sched_getaffinity(0))
+    threads = len(os.sched_getaffinity(0)) if recipe.loader_workers is None else recipe.loader_workers
     finish = _finish(trial)
 
     def read(number: int) -> tuple[Images, NDArray[np.int64]]:
@@ -139,7 +139,7 @@ def batches(trial: "KerasTrial", split: Split, seed: int) -> Iterator[Batch]:
     def finished(images: Images, chosen: NDArray[np.int64]) -> Batch:
         return finish(images, split.labels[chosen], chosen, seed)
 
-    with ThreadPoolExecutor(threads) as pool:
+    with ThreadPoolExecutor(max(1, threads)) as pool:  # Of none, one reads, and never ahead.
         waiting: deque[Future[tuple[Images, NDArray[np.int64]]]] = deque()
         for number in range(len(split) // size):
             waiting.append(pool.submit(read, number))

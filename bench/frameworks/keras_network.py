@@ -1,6 +1,7 @@
 """A network of Keras Applications: built for a cell, and what can be read off it."""
 
 import re
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -95,14 +96,31 @@ def pretrained(request: Request) -> keras.Model:
         ) from None
 
 
-def load(network: keras.Model, file: Path) -> None:
-    """Load weights, or the weights of a model, from a file of Keras's."""
+def load(network: keras.Model, file: Path) -> bool:
+    """Load weights, or the weights of a model, from a file of Keras's; return whether the classifier keeps its first values.
+
+    It does where it is of another number of classes; anything else that does not fit is an error. What still is not a number
+    afterwards was not loaded: Keras says so in a warning alone.
+    """
     if not file.is_file():
         raise Unavailable(f"{file}: no such checkpoint")
+    head = classifier(network)
+    first = head.get_weights()
+    numbers = [variable for variable in network.weights if keras.backend.is_float_dtype(variable.dtype)]
+    for variable in numbers:
+        variable.assign(np.full(variable.shape, np.nan))
     try:
-        network.load_weights(file)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            network.load_weights(file, skip_mismatch=True)
     except (ValueError, OSError) as error:
         raise JobError(f"{file}: does not fit this model: {str(error).splitlines()[0]}") from None
+    lacking = [variable.path for variable in numbers if np.isnan(variable.numpy().astype(np.float32)).any()]
+    if lacking and set(lacking) != {variable.path for variable in head.weights}:
+        raise JobError(f"{file}: does not fit this model: {len(lacking)} weights lacking (first {lacking[:2]})")
+    if lacking:
+        head.set_weights(first)
+    return bool(lacking)
 
 
 def classifier(network: keras.Model) -> keras.layers.Layer:

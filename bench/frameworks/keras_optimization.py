@@ -40,6 +40,17 @@ class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
         return {"highest": self.highest, "steps": self.steps}
 
 
+class OfSteps(keras.optimizers.schedules.LearningRateSchedule):
+    """A schedule over the optimizer's steps, where `together` batches make one: Keras asks a schedule for each batch."""
+
+    def __init__(self, schedule: keras.optimizers.schedules.LearningRateSchedule, together: int) -> None:
+        self.schedule = schedule
+        self.together = together
+
+    def __call__(self, step: Any) -> Any:
+        return self.schedule(ops.floor_divide(step, self.together))
+
+
 def _cosine(start: float, end: float, share: Any) -> Any:
     return end + (start - end) / 2 * (1 + ops.cos(math.pi * ops.clip(share, 0.0, 1.0)))
 
@@ -136,9 +147,15 @@ def loss(request: Request) -> keras.losses.Loss:
 
 
 def rate(recipe: Recipe, phase: Phase | None) -> Any:
-    """Return the learning rate, or its schedule over the optimizer's steps."""
+    """Return the learning rate, or its schedule, asked for by the number of a batch."""
     if phase is None:
         return recipe.learning_rate * (FIRST_RATE if recipe.rises else 1)
+    found, together = _schedule(recipe, phase), recipe.accumulation_steps
+    return OfSteps(found, together) if together > 1 and callable(found) else found
+
+
+def _schedule(recipe: Recipe, phase: Phase) -> Any:
+    """Return the phase's rate, or its schedule over the optimizer's steps."""
     if recipe.schedule == "onecycle":
         return OneCycle(phase.learning_rate, phase.steps)
     if recipe.schedule == "constant" and not phase.warmup_steps:

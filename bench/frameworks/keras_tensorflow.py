@@ -1,6 +1,6 @@
 """Keras on TensorFlow: what Keras leaves to its backend."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from bench.data.dataset import Split
-from bench.errors import Unavailable
+from bench.errors import JobError, Unavailable
 from bench.frameworks import keras_augment
 from bench.frameworks.keras_steps import Batch, FunctionSteps, batch_loss, held_values
 from bench.frameworks.trial import PeakMemory, Request, refuse_older_gpu
@@ -50,29 +50,39 @@ def put(array: np.ndarray[Any, Any]) -> Any:
     return tf.convert_to_tensor(array)
 
 
-def batches(trial: "KerasTrial", split: Split, seed: int) -> Any:
-    """Return a tf.data.Dataset that reads in parallel, augments and normalises on the CPU, and stays ahead of the training."""
+def batches(trial: "KerasTrial", split: Split, seed: int) -> Iterator[Batch]:
+    """Yield from a tf.data.Dataset that reads in parallel, augments and normalises on the CPU, and stays ahead of training."""
+    workers = trial.request.recipe.loader_workers
     order = tf.data.Dataset.range(len(split)).shuffle(len(split), seed=seed)
-    read, seeded = _reader(trial, split), tf.constant(seed, tf.int64)
-    return (
-        order.batch(trial.batch_size, drop_remainder=True)
-        .map(lambda chosen: read(chosen, seeded), num_parallel_calls=tf.data.AUTOTUNE)
-        .prefetch(tf.data.AUTOTUNE)
+    (read, failed), seeded = _reader(trial, split), tf.constant(seed, tf.int64)
+    ready = order.batch(trial.batch_size, drop_remainder=True).map(
+        lambda chosen: read(chosen, seeded),
+        num_parallel_calls=tf.data.AUTOTUNE if workers is None else workers or None,  # None: one after the other.
     )
+    for batch in ready.prefetch(tf.data.AUTOTUNE):
+        if failed:
+            raise failed[0]
+        yield batch
 
 
 @cache
-def _reader(trial: "KerasTrial", split: Split) -> Callable[[Any, Any], Any]:
-    """Return a graph from the numbers of a batch's images and a seed to its pixels and labels.
+def _reader(trial: "KerasTrial", split: Split) -> tuple[Callable[[Any, Any], Any], list[JobError]]:
+    """Return a graph from the numbers of a batch's images and a seed to its pixels and labels, and a list that takes what is
+    wrong with an image: whatever is raised in a graph, TensorFlow prints with its traceback, and raises an error of its own.
 
     It is traced once a split, not once an epoch, as a data set that is made once and repeated is.
     """
     size, pixels, recipe = trial.batch_size, trial.request.cell.image_size, trial.request.recipe
     padding = round(pixels * recipe.crop_padding)
     augmentation = trial.augmentation
+    failed: list[JobError] = []
 
     def read(chosen: Any, seed: Any) -> Any:
-        images = keras_augment.read(split, recipe, chosen, np.random.default_rng((seed, chosen[0])))
+        try:
+            images = keras_augment.read(split, recipe, chosen, np.random.default_rng((seed, chosen[0])))
+        except JobError as error:
+            failed.append(error)
+            images = np.zeros((size, pixels, pixels, 3), np.uint8)
         return images, trial.shares(split.labels[chosen])
 
     def finish(chosen: Any, seed: Any) -> Any:
@@ -81,7 +91,7 @@ def _reader(trial: "KerasTrial", split: Split) -> Callable[[Any, Any], Any]:
         labels = tf.ensure_shape(labels, (size, trial.request.classes))
         return augmentation(_cropped(images, chosen, padding, seed) if padding else images, labels, chosen, seed)
 
-    return cast(Callable[[Any, Any], Any], tf.function(finish))
+    return cast(Callable[[Any, Any], Any], tf.function(finish)), failed
 
 
 def _cropped(images: Any, numbers: Any, padding: int, seed: Any) -> Any:

@@ -22,7 +22,7 @@ from bench.frameworks import pytorch_augment
 from bench.frameworks.pixels import black_and_white
 from bench.frameworks.pytorch_loader import Loader
 from bench.frameworks.pytorch_optimization import Optimization, criterion, set_batch_norm_momentum
-from bench.frameworks.pytorch_weights import Weights, classifiers, initialise_classifier
+from bench.frameworks.pytorch_weights import Weights, classifiers, initialise_classifier, without_classifier
 from bench.frameworks.trial import (
     Floats,
     Images,
@@ -56,6 +56,8 @@ class TorchTrial:
         self.dtype = torch.bfloat16 if cell.precision == "bf16" else torch.float32
         if recipe.batch_norm_momentum is not None:
             set_batch_norm_momentum(module, recipe.batch_norm_momentum)
+        if recipe.head_epochs and not weights.new_classifier:
+            weights = without_classifier(module, weights)
         if weights.new_classifier and recipe.classifier_init_std is not None:
             initialise_classifier(module, recipe.classifier_init_std)
         self.module = module.to(self.device, self.dtype).to(memory_format=torch.channels_last)
@@ -89,6 +91,7 @@ class TorchTrial:
             "threads": torch.get_num_threads(),
             "optimizer": type(self.optimization.optimizer).__name__,
             "optimizer_fused": bool(self.optimization.optimizer.defaults["fused"]),
+            "momentum": self.optimization.momentum,
             "compiled": self.forward is not self.module,
             "resumes": "within rounding: cuDNN chooses its algorithms anew" if self._cuda else "bit for bit",
         }

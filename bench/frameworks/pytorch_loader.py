@@ -6,6 +6,7 @@ put on the device once, whole, and augmented there.
 
 import os
 from collections.abc import Iterator
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, SequentialSampler
 
 from bench.data.dataset import Split
-from bench.errors import Unsupported
+from bench.errors import JobError, Unsupported
 from bench.frameworks import pytorch_augment
 from bench.plan.recipe import Recipe
 
@@ -30,20 +31,21 @@ def worker_count(split: Split, recipe: Recipe) -> int:
 
 
 class Loader:
-    """Batches of splits for one device; what lies on the device whole is kept."""
+    """Batches of splits for one device; what lies on the device whole is kept as long as its split is."""
 
     def __init__(self, recipe: Recipe, image_size: int, batch_size: int, device: torch.device) -> None:
         self.recipe = recipe
         self.image_size = image_size
         self.batch_size = batch_size
         self.device = device
-        self._resident: dict[Split, Tensor] = {}
+        self._resident: WeakKeyDictionary[Split, Tensor] = WeakKeyDictionary()
 
     def batches(self, split: Split, shuffle_seed: int | None = None) -> Iterator[Batch]:
         """Yield images, uint8 in [n, size, size, 3], with labels, int64 in [n] or [n, classes].
 
         Without a seed: every image once, in order, the last batch as small as it comes. With one: shuffled and augmented
-        by the recipe, and a last partial batch is dropped.
+        by the recipe, and a last partial batch is dropped. Raises `JobError`, which names it, for an image that cannot be
+        decoded.
         """
         shuffled = shuffle_seed is not None
         if shuffled and (self.recipe.mixup_alpha or self.recipe.cutmix_alpha) and self.batch_size % 2:
@@ -60,7 +62,10 @@ class Loader:
             pin_memory=self.device.type == "cuda" and data.resident is None,
             generator=generator,
         )
-        yield from loader
+        try:
+            yield from loader
+        except JobError as error:
+            raise type(error)(_said(error)) from None
 
     def _on_device(self, split: Split) -> Tensor | None:
         """Return all images of a split in memory, on the device; None where they are files, or too many."""
@@ -69,6 +74,11 @@ class Loader:
         if split not in self._resident:
             self._resident[split] = torch.from_numpy(split.batch(np.arange(len(split)))).to(self.device)
         return self._resident[split]
+
+
+def _said(error: JobError) -> str:
+    """Return what an error says: from a worker process torch hands on its whole traceback, at whose end that stands."""
+    return str(error).rpartition(f"{type(error).__module__}.{type(error).__qualname__}: ")[2].strip()
 
 
 class _Batches(Dataset[Batch]):

@@ -110,6 +110,7 @@ class Optimization:
         self.module = module
         self.scaler = scaler
         self.head_only = phase is not None and phase.trained == "head"
+        module.zero_grad(set_to_none=True)  # Of batches that an earlier phase gathered and took no step with.
         _choose_trained(module, self.head_only)
         self.weights = [weight for weight in module.parameters() if weight.requires_grad]
         highest = phase.learning_rate if phase else recipe.learning_rate
@@ -139,6 +140,12 @@ class Optimization:
         self.schedule.step()
         if self.average is not None:
             self.average.update_parameters(self.module)
+
+    @property
+    def momentum(self) -> str:
+        """What the momentum, or Adam's first beta, does: torch's one cycle takes it through one against the rate's."""
+        cycled = isinstance(self.schedule, torch.optim.lr_scheduler.OneCycleLR)
+        return "cycles 0.85 to 0.95" if cycled else "constant"
 
     @property
     def answering(self) -> nn.Module:

@@ -51,6 +51,15 @@ def initialise_classifier(module: nn.Module, std: float) -> None:
             nn.init.zeros_(layer.bias)
 
 
+def without_classifier(module: nn.Module, weights: Weights) -> Weights:
+    """Give the classifier first values as the library has them, and return what the other weights are."""
+    layers = classifiers(module)
+    for layer in layers.values():
+        layer.reset_parameters()
+    names = (f"{name}.{part}" for name, layer in layers.items() for part, _ in layer.named_parameters())
+    return msgspec.structs.replace(weights, new_classifier=True, left_out=", ".join(sorted(names)))
+
+
 def replace_head(module: nn.Module, classes: int) -> bool:
     """Put a new classifier in the place of one for another number of classes; return whether that was needed."""
     ((name, old),) = classifiers(module).items()

@@ -15,12 +15,11 @@ def measure(context: Context) -> Accuracy | MultiLabelAccuracy:
     """Return the test accuracy of the epoch that was best on validation, with the whole curve."""
     trial, dataset = context.trial, context.dataset
     fitted = fit(trial, dataset, context.job.recipe, context.batch_size, seed=context.job.seed)
-    return tested(trial, dataset, fitted)
+    return tested(trial, dataset, fitted, trial.logits(dataset.test))
 
 
-def tested(trial: Trial, dataset: Dataset, fitted: Fit) -> Accuracy | MultiLabelAccuracy:
-    """Return what a trained model is worth on the test split, which it is asked once."""
-    logits = trial.logits(dataset.test)
+def tested(trial: Trial, dataset: Dataset, fitted: Fit, logits: Floats) -> Accuracy | MultiLabelAccuracy:
+    """Return what a trained model is worth on the test split, of which these are its logits."""
     if not np.isfinite(logits).all():
         raise Diverged("the trained model's logits on the test split are not finite")
     if dataset.several_labels:

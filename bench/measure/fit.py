@@ -15,6 +15,9 @@ from bench.measure.scores import cross_entropy, top_k
 from bench.plan.recipe import Phase, Recipe
 from bench.records.accuracy import EpochCurve
 
+# Batches; reading a loss waits for the device.
+_LOOKED_AT_EVERY = 50
+
 
 class Watcher(Protocol):
     """Whoever follows a training."""
@@ -60,31 +63,48 @@ def fit(
 ) -> Fit:
     """Train by the recipe, leave the weights of the epoch that was best on validation, and return the curve.
 
-    `done`: what an earlier process trained; the trial holds its best weights, and `resume` brings a phase to where it was.
-    Raises `Diverged` where a loss is not finite, and says since when and where the gradients are not.
+    `done`: what an earlier process trained; the trial holds its best weights, and `resume` brings the phase of its newest
+    epoch to where it was. Raises `Diverged` where a loss is not finite, and says since when, and of the best weights before
+    that where the gradients are not.
     """
     steps = len(dataset.training) // batch_size
     if not steps:
         raise JobError(f"{len(dataset.training)} training images do not fill one batch of {batch_size}")
+    phases = recipe.phases(steps)
+    _refuse_without_step(phases, recipe, steps)
     epochs = _Epochs(trial, dataset, steps, seed)
     held = done or Fit()
-    best: Any = trial.snapshot() if held.epochs else None
-    for phase in recipe.phases(steps):
+    best: Any = trial.snapshot()  # Before the first epoch too: there a loss that is not finite is looked into.
+    begun = None
+    if held.epochs and resume is not None:  # Though its phase be over: the next inherits what no weights hold.
+        begun = next(phase for phase in phases if phase.trained == held.epochs[-1].trained)
+        trial.begin(begun)
+        resume()
+    for phase in phases:
         if _over(held, phase, recipe):
             continue
-        if best is not None:
-            trial.restore(best)
-        trial.begin(phase)
-        if resume is not None and _of_phase(held, phase):
-            resume()
+        if phase is not begun:
+            if held.epochs:
+                trial.restore(best)
+            trial.begin(phase)
         while not _over(held, phase, recipe):
-            held = Fit(epochs=(*held.epochs, epochs.run(phase, held.epochs, watcher)))
+            held = Fit(epochs=(*held.epochs, epochs.run(phase, held, best, watcher)))
             if held.is_best:
                 best = trial.snapshot()
             if watcher is not None:
                 watcher.epoch(held, trial)
     trial.restore(best)
     return held
+
+
+def _refuse_without_step(phases: Sequence[Phase], recipe: Recipe, steps: int) -> None:
+    """Raise `JobError` where a phase has fewer batches than make one step of the optimizer: it would train nothing."""
+    for phase in phases:
+        if not phase.steps:
+            raise JobError(
+                f"accumulation_steps is {recipe.accumulation_steps}, and the {phase.epochs * steps} batches of the phase "
+                f"{phase.trained!r} do not make one step: lower it, or the batch size"
+            )
 
 
 def _of_phase(held: Fit, phase: Phase) -> list[EpochCurve]:
@@ -110,15 +130,16 @@ class _Epochs:
         self.seed = seed
         self.judge = _judge(dataset)
 
-    def run(self, phase: Phase, before: Sequence[EpochCurve], watcher: Watcher | None) -> EpochCurve:
+    def run(self, phase: Phase, held: Fit, best: Any, watcher: Watcher | None) -> EpochCurve:
+        """Train and judge one epoch more. `best`: a snapshot of the weights that were best before it."""
         trial, validation = self.trial, self.dataset.validation
         begun = time.perf_counter()
-        loss, waited = self._train(len(before), watcher)
+        loss, waited = self._train(held, best, watcher)
         trained = time.perf_counter() - begun
         validation_loss, score = self.judge(trial.logits(validation), validation.labels)
         if not math.isfinite(validation_loss):
-            raise Diverged(f"the validation loss of epoch {len(before) + 1} is {validation_loss}")
-        earlier = before[-1].elapsed_seconds if before else 0.0
+            raise Diverged(f"the validation loss of epoch {len(held.epochs) + 1} is {validation_loss}")
+        earlier = held.epochs[-1].elapsed_seconds if held.epochs else 0.0
         return EpochCurve(
             trained=phase.trained,
             elapsed_seconds=earlier + time.perf_counter() - begun,
@@ -129,11 +150,11 @@ class _Epochs:
             validation_score=score,
         )
 
-    def _train(self, number: int, watcher: Watcher | None) -> tuple[float, float]:
+    def _train(self, held: Fit, best: Any, watcher: Watcher | None) -> tuple[float, float]:
         """Return the mean loss of an epoch, and the seconds that went by before its batches were in hand."""
         trial, waited = self.trial, 0.0
         losses: list[Any] = []
-        batches = trial.loader(self.dataset.training, self.seed * 1000 + number)
+        batches = trial.loader(self.dataset.training, self.seed * 1000 + len(held.epochs))
         for step in range(1, self.steps + 1):
             asked = time.perf_counter()
             batch = next(batches)
@@ -141,15 +162,27 @@ class _Epochs:
             losses.append(trial.train_step(batch))
             if watcher is not None:
                 watcher.step(step, self.steps, lambda: trial.loss(losses[-1]))
+            if step % _LOOKED_AT_EVERY == 0 and not math.isfinite(trial.loss(losses[-1])):
+                break
         trial.synchronize()
         values = [trial.loss(loss) for loss in losses]
-        wrong = [step for step, value in enumerate(values, start=1) if not math.isfinite(value)]
-        if wrong:
-            raise Diverged(
-                f"the training loss is {values[wrong[0] - 1]} from batch {wrong[0]} of epoch {number + 1} on; "
-                f"{describe(trial.gradients(batch))}: lower learning_rate, or clip with gradient_clipping"
-            )
+        for number, value in enumerate(values, start=1):
+            if not math.isfinite(value):
+                where = f"the training loss is {value} from batch {number} of epoch {len(held.epochs) + 1} on"
+                raise Diverged(f"{where}; {self._blamed(held, best, batch)}")
         return math.fsum(values) / len(values), waited
+
+    def _blamed(self, held: Fit, best: Any, batch: Any) -> str:
+        """Return what the gradients of a batch were before the weights were spoilt, with which every one is not finite."""
+        self.trial.restore(best)
+        gradients = self.trial.gradients(batch)
+        weights = f"of epoch {held.best_epoch}, the best before" if held.epochs else "that it began with"
+        advice = (
+            "lower learning_rate, or clip with gradient_clipping"
+            if all(map(math.isfinite, gradients.values()))
+            else "look at the images and at those layers first"
+        )
+        return f"with the weights {weights}, {describe(gradients)}: {advice}"
 
 
 def _judge(dataset: Dataset) -> Callable[[Floats, Labels], tuple[float, float]]:

@@ -32,8 +32,9 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         early_stopping_epochs: a phase ends when validation has not been better for so many epochs.
     Optimizer
         optimizer: "sgd" has a momentum of 0.9, Nesterov's. weight_decay: apart from the gradient with adamw, as a part of it
-        with sgd; adam has none. schedule: "constant", "cosine" down to 0, or "onecycle". warmup_epochs: of a rate that rises
-        in a line from a 25th, before the schedule. accumulation_steps: as many batches make one step of the optimizer.
+        with sgd; adam has none. schedule: "constant", "cosine" down to 0, or "onecycle", by which in torch the momentum, Adam's
+        first beta, goes from 0.95 to 0.85 and back against the rate, and in Keras stays. warmup_epochs: of a rate that rises in
+        a line from a 25th, before the schedule. accumulation_steps: as many batches make one step of the optimizer.
         gradient_clipping: the largest norm of all gradients together. average_decay: what is left of the averaged weights at
         a step; where it is given, the averaged weights answer.
     Loss
@@ -49,7 +50,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         model's own. classifier_init_std: the standard deviation of the normal distribution that a new classifier is drawn
         from, with a bias of zero; None leaves the library's own way.
     Loading
-        loader_workers: how many processes load; None takes none for images in memory and one a core, up to 8, for files.
+        loader_workers: how many processes load, on TensorFlow and JAX threads; 0 reads nothing ahead in parallel. None takes
+        none for images in memory and one a core, up to 8, for files; on JAX one a core, on TensorFlow as many as it thinks best.
     """
 
     description: str

@@ -9,7 +9,9 @@ class EpochCurve(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """The state after one epoch; `elapsed_seconds` counts training and validation from the beginning.
 
     `trained`: every layer, or the new classifier alone. `wait_seconds` of `training_seconds` went by before a batch was in
-    hand. `validation_score`: the top-1, or of several labels the mean average precision, in [0, 1].
+    hand. `training_loss`: the recipe's own, smoothed, weighted or focal, of images augmented and mixed as that says;
+    `validation_loss`: plain cross-entropy in nats, binary with several labels. `validation_score`: the top-1, or of several
+    labels the mean average precision, in [0, 1].
     """
 
     trained: Literal["head", "all"] = "all"

@@ -51,6 +51,15 @@ class Metrics(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     environment: Environment
 
 
+def pixels_beside(weights: str) -> Pixels | None:
+    """Return what images were normalised by where weights are a file that `bench train` left; None of others.
+
+    Raises `UsageError` where the file beside it that says so cannot be read.
+    """
+    there = Path(weights).parent / MODEL
+    return read_json(there, Trained).pixels if Path(weights).is_file() and there.is_file() else None
+
+
 def write_json(file: Path, value: msgspec.Struct) -> None:
     """Write a value beside a file and put it in its place, so that whoever reads it never sees half."""
     beside = file.with_name(f"{file.name}.part")

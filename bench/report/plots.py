@@ -29,10 +29,13 @@ def write_curve(folder: Path, epochs: Sequence[EpochCurve]) -> None:
     figure = _figure(9, 3.5)
     losses, scores = figure.subplots(1, 2)
     numbers = range(1, len(epochs) + 1)
-    losses.plot(numbers, [epoch.training_loss for epoch in epochs], marker=".", label="training")
-    losses.plot(numbers, [epoch.validation_loss for epoch in epochs], marker=".", label="validation")
-    losses.set(xlabel="epoch", ylabel="loss, nats")
-    losses.legend()
+    for values, label in (
+        ([epoch.training_loss for epoch in epochs], "training: the recipe's loss, of augmented images"),
+        ([epoch.validation_loss for epoch in epochs], "validation: plain cross-entropy, in nats"),
+    ):
+        losses.plot(numbers, values, marker=".", label=label)
+    losses.set(xlabel="epoch", ylabel="loss")
+    losses.legend(fontsize=8)
     scores.plot(numbers, [100 * epoch.validation_score for epoch in epochs], marker=".", color="tab:orange")
     scores.set(xlabel="epoch", ylabel="score on validation, %")
     for axes in (losses, scores):

@@ -1,13 +1,17 @@
 """`bench predict`: ask a trained model of pictures."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
-from bench.data.dataset import FileSplit
-from bench.errors import UsageError
+from bench.data.dataset import ArraySplit
+from bench.data.decode import decode
+from bench.errors import JobError, UsageError
 from bench.frameworks import FRAMEWORKS
 from bench.frameworks.trial import Trial
 from bench.records.trained import MODEL, Trained, read_json
@@ -31,23 +35,50 @@ def read_trained(folder: Path) -> Trained:
 def open_trained(folder: Path, trained: Trained, device: str) -> Trial:
     """Build the network of a training and load its weights."""
     cell = msgspec.structs.replace(trained.cell, weights="random", device=device)
-    trial = build(cell, trained.recipe, trained.seed, len(trained.classes), pixels=trained.pixels)
+    recipe = msgspec.structs.replace(trained.recipe, loader_workers=0)  # Pictures are decoded here.
+    trial = build(cell, recipe, trained.seed, len(trained.classes), pixels=trained.pixels)
     trial.load(folder / f"model{FRAMEWORKS[cell.framework].checkpoint}")
     return trial
 
 
-def predict(trial: Trial, trained: Trained, files: Sequence[Path]) -> list[Answer]:
-    """Return an answer a picture; of one label the three likeliest classes, of several those above their thresholds."""
+def predict(trial: Trial, trained: Trained, files: Sequence[Path]) -> Iterator[Answer | JobError]:
+    """Yield an answer a picture, or the error of one that cannot be decoded, a batch at a time.
+
+    Of one label these are the three likeliest classes, of several those above their thresholds.
+    """
     missing = [file for file in files if not file.is_file()]
     if missing:
         raise UsageError(f"{missing[0]}: no such file")
-    split = FileSplit(tuple(files), np.zeros(len(files), np.int64), trained.cell.image_size)
+    size = trained.cell.batch_size
+    assert isinstance(size, int), "nothing is trained at an automatic batch size"
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        for start in range(0, len(files), size):
+            batch = files[start : start + size]
+            decoded = list(pool.map(lambda file: _decoded(file, trained.cell.image_size), batch))
+            shares = iter(_shares(trial, trained, [image for image in decoded if not isinstance(image, JobError)]))
+            for file, image in zip(batch, decoded, strict=True):
+                if isinstance(image, JobError):
+                    yield image
+                else:
+                    yield Answer(file=str(file), labels=_said(trained, next(shares)))
+
+
+def _decoded(file: Path, image_size: int) -> NDArray[np.uint8] | JobError:
+    try:
+        return decode(file, image_size)
+    except JobError as error:
+        return error
+
+
+def _shares(trial: Trial, trained: Trained, images: list[NDArray[np.uint8]]) -> NDArray[np.float64]:
+    """Return the probabilities of the classes, in [n, classes], of images that are uint8 in [size, size, 3]."""
+    if not images:
+        return np.empty((0, len(trained.classes)))
+    split = ArraySplit(lambda: np.stack(images), np.zeros(len(images), np.int64))
     logits = trial.logits(split).astype(np.float64)
     if trained.recipe.several_labels:
-        shares = np.exp(-np.logaddexp(0, -logits))
-    else:
-        shares = np.exp(logits - np.logaddexp.reduce(logits, axis=1, keepdims=True))
-    return [Answer(file=str(file), labels=_said(trained, row)) for file, row in zip(files, shares, strict=True)]
+        return np.exp(-np.logaddexp(0, -logits))
+    return np.exp(logits - np.logaddexp.reduce(logits, axis=1, keepdims=True))
 
 
 def _said(trained: Trained, shares: np.ndarray) -> tuple[tuple[str, float], ...]:

@@ -5,7 +5,7 @@ model.safetensors|.keras  the weights of the best epoch so far
 curve.csv, curve.png      one row an epoch
 confusion.png             or class_f1.png, where an image may have several labels
 metrics.json              the test split's figures, with the environment and what was in force
-state-N                   after epoch N, until the end: what it takes to go on
+state-N                   after epoch N, until the end: what it takes to go on, and for a moment the weights, if they are the best
 """
 
 import shutil
@@ -32,7 +32,7 @@ from bench.plan.cell import Cell
 from bench.plan.recipe import Recipe
 from bench.records.accuracy import MultiLabelAccuracy
 from bench.records.environment import environment, physical_cores
-from bench.records.trained import METRICS, MODEL, Metrics, Progressed, Trained, read_json, write_json
+from bench.records.trained import METRICS, MODEL, Metrics, Progressed, Trained, pixels_beside, read_json, write_json
 from bench.report.plots import write_curve, write_figures
 from bench.run.training_progress import TrainingProgress
 
@@ -40,7 +40,10 @@ _PROGRESSED = "training.json"
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """What to train and where to leave it. `recipe`: the cell's own, or with what the person has changed of it."""
+    """What to train and where to leave it.
+
+    `recipe`: the cell's own, or with what the person has changed of it. `formats`: what it will be exported to.
+    """
 
     cell: Cell
     recipe: Recipe
@@ -48,6 +51,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     out: Path
     resume: bool = False
     skip_unreadable: bool = False
+    formats: tuple[str, ...] = ()
 
 
 def train(asked: Asked, progress: TrainingProgress) -> tuple[Trial, Metrics]:
@@ -55,6 +59,8 @@ def train(asked: Asked, progress: TrainingProgress) -> tuple[Trial, Metrics]:
     dataset = _checked(asked, progress)
     weights = positive_weights(dataset) if asked.recipe.loss == "weighted-bce" else None
     trial = build(asked.cell, asked.recipe, asked.seed, len(dataset.classes), positive_weights=weights)
+    if asked.formats:
+        trial.source()  # Raises where nothing could be exported: now, and not after hours.
     folder = _Folder(asked, dataset, trial)
     if (there := folder.finished()) is not None:
         progress.tell(f"{asked.out}: this training has ended already")
@@ -72,8 +78,9 @@ def train(asked: Asked, progress: TrainingProgress) -> tuple[Trial, Metrics]:
         done=folder.done,
         resume=folder.load_state,
     )
-    figures = tested(trial, dataset, fitted)
-    said = None if dataset.several_labels else confusion(trial.logits(dataset.test), dataset.test.labels)
+    logits = trial.logits(dataset.test)
+    figures = tested(trial, dataset, fitted, logits)
+    said = None if dataset.several_labels else confusion(logits, dataset.test.labels)
     metrics = Metrics(figures=figures, confusion=said, in_force=trial.in_force(), environment=environment())
     folder.finish(metrics)
     return trial, metrics
@@ -92,8 +99,10 @@ def _checked(asked: Asked, progress: TrainingProgress) -> Dataset:
         check_labels(dataset)
     found = overlaps(dataset)
     if found:
+        parts = sorted({overlap.splits[1] for overlap in found}, reverse=True)
         progress.tell(
-            f"warning: {describe_overlaps(found)}: the test split says too much; bench inspect names them all"
+            f"warning: {describe_overlaps(found)}: the figures on {' and '.join(parts)} say too much; "
+            "bench inspect names them all"
         )
     return dataset
 
@@ -107,7 +116,7 @@ def build(
     positive_weights: tuple[float, ...] | None = None,
     pixels: Pixels | None = None,
 ) -> Trial:
-    """Return the trial of a cell with so many classes."""
+    """Return the trial of a cell with so many classes; `pixels`: where they are known, else those of its weights."""
     request = Request(
         cell=cell,
         model=framework_model(cell.architecture, cell.framework) or FrameworkModel(model=cell.architecture),
@@ -116,7 +125,7 @@ def build(
         seed=seed,
         threads=physical_cores(),
         positive_weights=positive_weights,
-        pixels=pixels,
+        pixels=pixels or pixels_beside(cell.weights),
     )
     trial: Trial = builder(cell.framework)(request)
     return trial
@@ -137,17 +146,16 @@ class _Folder:
             pixels=trial.pixels(),
             split_hashes=(dataset.training.hash(), dataset.validation.hash(), dataset.test.hash()),
         )
-        there = self.path / MODEL
-        if there.exists():
-            before = read_json(there, Trained)
+        self.state = max(self._states(), key=lambda one: int(one.name[6:]), default=None)
+        self.done = Fit(epochs=read_json(self.state / _PROGRESSED, Progressed).epochs) if self.state else None
+        if self.state is not None or self.finished() is not None:  # Else nothing was trained yet that could be lost.
+            before = read_json(self.path / MODEL, Trained)
             self._refuse_another(before, asked.resume)
             self.trained = before  # With the thresholds of a training that has ended.
-        self.path.mkdir(parents=True, exist_ok=True)
-        self.state = max(self.path.glob("state-*[0-9]"), key=lambda one: int(one.name[6:]), default=None)
-        self.done = Fit(epochs=read_json(self.state / _PROGRESSED, Progressed).epochs) if self.state else None
-        if self.state is not None or self.finished() is not None:
+            self._take_best()
             trial.load(self.checkpoint)
-        write_json(there, self.trained)
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_json(self.path / MODEL, self.trained)
 
     def finished(self) -> Metrics | None:
         """Return the figures of a training that has ended already."""
@@ -167,21 +175,32 @@ class _Folder:
         self.trial.load_state(self.state)
 
     def keep(self, done: Fit) -> None:
-        """Leave on disk what an epoch has brought: the weights if they are the best, the curve, what it takes to go on."""
-        if done.is_best:
-            beside = self.path / f"part-{self.checkpoint.name}"  # Keras wants the suffix where it is.
-            self.trial.save(beside)
-            beside.replace(self.checkpoint)
+        """Leave on disk what an epoch has brought: the weights if they are the best, the curve, what it takes to go on.
+
+        All of it is there at once, when the state gets its name: the best weights always are those of the state's curve.
+        """
         beside = self.path / "state.part"
         shutil.rmtree(beside, ignore_errors=True)
         beside.mkdir()
         self.trial.save_state(beside)
+        if done.is_best:
+            self.trial.save(beside / self.checkpoint.name)
         write_json(beside / _PROGRESSED, Progressed(epochs=done.epochs))
-        before, self.state = self.state, self.path / f"state-{len(done.epochs)}"
+        before, self.state = self._states(), self.path / f"state-{len(done.epochs)}"
         beside.rename(self.state)
-        if before is not None:
-            shutil.rmtree(before)
+        self._take_best()
+        for state in before:
+            shutil.rmtree(state)
         write_curve(self.path, done.epochs)
+
+    def _states(self) -> list[Path]:
+        """Return the states there are: one, or two after a kill between the newer's name and the older's end."""
+        return list(self.path.glob("state-*[0-9]"))
+
+    def _take_best(self) -> None:
+        """Bring the best weights out of the newest state to their place, where that has not been done yet."""
+        if self.state is not None and (inside := self.state / self.checkpoint.name).exists():
+            inside.replace(self.checkpoint)
 
     def finish(self, metrics: Metrics) -> None:
         figures = metrics.figures
@@ -190,8 +209,8 @@ class _Folder:
             write_json(self.path / MODEL, self.trained)
         write_figures(self.path, self.trained.classes, metrics)
         write_json(self.path / METRICS, metrics)
-        assert self.state is not None, "every training has an epoch"
-        shutil.rmtree(self.state)
+        for state in self._states():
+            shutil.rmtree(state)
 
 
 class _Keeper:

@@ -74,6 +74,7 @@ def run(options: Options) -> "Metrics":
         out=options.out,
         resume=options.resume,
         skip_unreadable=options.skip_unreadable,
+        formats=options.formats,
     )
     with TrainingProgress() as progress:
         try:
@@ -146,21 +147,27 @@ def _side(dataset: str) -> int | None:
     return dataset_card(dataset).image_size if dataset in dataset_names() else None
 
 
-def _pictures(folder: Path) -> list[Path]:
+def _pictures(place: Path) -> list[Path]:
+    """Return a file, or the pictures below a folder; raise `UsageError` where there are none."""
     from bench.data.parts import SUFFIXES
 
-    return sorted(file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES)
+    if not place.is_dir():
+        return [place]
+    found = sorted(file for file in place.rglob("*") if file.suffix.lower() in SUFFIXES)
+    if not found:
+        raise UsageError(f"{place}: holds no picture ({', '.join(sorted(SUFFIXES))})")
+    return found
 
 
-def answers(folder: Path, images: Iterable[Path], device: str) -> "Iterator[Answer]":
-    """Yield what a trained model says of each picture, and of those below each folder."""
+def answers(folder: Path, images: Iterable[Path], device: str) -> "Iterator[Answer | JobError]":
+    """Yield what a trained model says of each picture, and of those below each folder, or why one cannot be decoded."""
     from bench.records.trained import MODEL, Trained, read_json
     from bench.run.command import resolve_device
 
     trained = read_json(folder / MODEL, Trained)
+    files = [file for place in images for file in _pictures(place)]
     use(trained.cell.framework)
     from bench.run.predict import open_trained, predict
 
     trial = open_trained(folder, trained, resolve_device(device))
-    files = [file for place in images for file in (_pictures(place) if place.is_dir() else [place])]
     yield from predict(trial, trained, files)

@@ -17,12 +17,13 @@ _EVERY_SECONDS = 0.5
 
 
 class TrainingProgress:
-    """Shows loss, score, images a second and the time left. Use as a context manager."""
+    """Shows losses, score, training images a second and the time left. Use as a context manager."""
 
     def __init__(self) -> None:
         self._bar: Bar | None = None
         self._task: TaskID | None = None
-        self._epochs = self._batch_size = self._done = self._done_before = 0
+        self._epochs = self._batch_size = self._images = self._done = self._done_before = 0
+        self._score = ""
         self._looked = self._begun = self._epoch_begun = 0.0
 
     def __enter__(self) -> "TrainingProgress":
@@ -53,13 +54,14 @@ class TrainingProgress:
         """Show how far an epoch has come, now and then: the loss must be waited for."""
         now = time.monotonic()
         if number == 1:
-            self._epoch_begun = now
+            self._epoch_begun, self._images = now, steps * self._batch_size
         if self._bar is None or self._task is None or now - self._looked < _EVERY_SECONDS:
             return
         self._looked = now
         said = f"loss {loss():.3f}"
         if number > 1:
             said += f", {(number - 1) * self._batch_size / (now - self._epoch_begun):,.0f} img/s"
+        said += self._score
         self._bar.update(
             self._task,
             description=f"epoch {self._done + 1} of {self._epochs}",
@@ -72,12 +74,15 @@ class TrainingProgress:
         """Say one line of an epoch."""
         self._done = len(done.epochs)
         newest = done.epochs[-1]
+        assert newest.training_seconds, "an epoch that was just trained has them"
+        self._score = f", score {newest.validation_score:.1%} after epoch {self._done}"
         each = (time.monotonic() - self._begun) / (self._done - self._done_before)
         left = duration(each * max(0, self._epochs - self._done))
         best = ", best so far" if done.is_best else ""
         self.tell(
             f"epoch {self._done} of {self._epochs} ({newest.trained}): training loss {newest.training_loss:.4f}, "
-            f"validation loss {newest.validation_loss:.4f}, score {newest.validation_score:.1%}{best}; {left} left at most"
+            f"validation loss {newest.validation_loss:.4f}, score {newest.validation_score:.1%}{best}; "
+            f"{self._images / newest.training_seconds:,.0f} img/s, {left} left at most"
         )
 
     def tell(self, text: str) -> None:

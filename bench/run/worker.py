@@ -25,6 +25,7 @@ from bench.plan.cards import FrameworkModel
 from bench.plan.cell import Job
 from bench.records.environment import physical_cores
 from bench.records.record import Figures, Outcome
+from bench.records.trained import pixels_beside
 
 # The share of the machine's free memory that a job on the CPU may take before an allocation fails in the job itself
 # and not, by the kernel's choice, in some other process.
@@ -85,6 +86,7 @@ def request(job: Job, dataset: Dataset, threads: int) -> Request:
         seed=job.seed,
         threads=threads,
         positive_weights=positive_weights(dataset) if job.recipe.loss == "weighted-bce" else None,
+        pixels=pixels_beside(job.cell.weights),
     )
 
 
@@ -116,11 +118,7 @@ def status(framework: str, error: Exception) -> Status:
 
 def _reason(error: Exception) -> str:
     lines = str(error).strip().splitlines() or [""]
-    if isinstance(error, JobError):
-        # A loader's worker hands on the whole traceback; what was said stands at its end.
-        text = lines[-1].partition(": ")[2] if lines[0].startswith("Caught ") else " ".join(map(str.strip, lines))
-    else:
-        text = f"{type(error).__name__}: {lines[0]}"
+    text = " ".join(map(str.strip, lines)) if isinstance(error, JobError) else f"{type(error).__name__}: {lines[0]}"
     return text if len(text) <= 300 else f"{text[:297]}..."
 
 

@@ -29,8 +29,19 @@ def test_attributes_and_parts(celeba: Path, levels):
     assert levels(dataset.test) == [40, 50]
 
 
-def test_a_list_cut_short_is_said(celeba: Path):
-    file = celeba / "list_attr_celeba.txt"
-    file.write_text("\n".join(file.read_text().splitlines()[:-1]))
-    with pytest.raises(JobError, match="says 5 images and lists 4"):
+@pytest.mark.parametrize(
+    ("name", "left_out", "said"),
+    [
+        ("attr_celeba", 18, "says 5 images and lists 4"),
+        ("attr_celeba", 4, "says 5 images and lists 4"),
+        ("attr_celeba", None, "says 0 images and lists 0"),
+        ("eval_partition", 13, r"has no split for 000005\.jpg, one of 1"),
+        ("eval_partition", 2, r"has no split for 000005\.jpg, one of 1"),
+        ("eval_partition", None, r"has no split for 000001\.jpg, one of 5"),
+    ],
+)
+def test_a_list_cut_short_is_said(celeba: Path, name: str, left_out: int | None, said: str):
+    file = celeba / f"list_{name}.txt"
+    file.write_text(file.read_text()[:-left_out] if left_out else "")
+    with pytest.raises(JobError, match=rf"list_{name}\.txt: {said}.*cut short"):
         read_dataset("celeba", 16)

@@ -194,6 +194,16 @@ def test_a_file_put_by_hand_is_checked_unpacked_and_kept(data_cache: Path):
     assert (folder("it") / "it.tgz").exists()
 
 
+def test_a_file_put_by_hand_that_is_not_unpacked_is_checked_too(data_cache: Path):
+    by_hand = card(DatasetFile(name="it.txt", checksum=MD5), by_hand="Ask the authors.")
+    folder("it").mkdir(parents=True)
+    (folder("it") / "it.txt").write_bytes(CONTENT[:-1])
+    with pytest.raises(JobError, match=r"it\.txt: has md5 .* put the right one there"):
+        download("it", by_hand, quiet)
+    (folder("it") / "it.txt").write_bytes(CONTENT)
+    assert download("it", by_hand, quiet) == demand("it", by_hand)
+
+
 def test_offline_one_message_says_which_file_to_put_where(data_cache: Path):
     url = "http://127.0.0.1:9/it.tgz"
     with pytest.raises(Unavailable) as raised:

@@ -44,6 +44,7 @@ def test_right_labels_of_either_form_pass():
         ([0, 1, 1], None, "training: no image of c"),
         ([[1, 0, 0], [0, 1, 0]], None, "training: no image of c"),
         ([[1, 0, 1], [1, 1, 0]], None, "training: every image is of a"),
+        ([[1, 0, 1], [0, 1, 0]], [[0, 0, 0]], "validation: no image has any label; test: no image has any label"),
     ],
 )
 def test_every_mistake_is_said(labels: object, other: object, said: str):

@@ -9,7 +9,7 @@ import torchvision
 from torchvision.datasets import imagenet, inaturalist, voc
 
 from bench.data.read import read_dataset
-from bench.errors import Unavailable
+from bench.errors import JobError, Unavailable
 from bench.plan.cards import dataset_card, dataset_names
 
 WITH_FILES = tuple(name for name in dataset_names() if dataset_card(name).files)
@@ -44,6 +44,24 @@ def test_what_is_not_there_is_unavailable_with_the_command_to_type(data_cache: P
     with pytest.raises(Unavailable, match=f"bench download {name}"):
         read_dataset(name, 8)
     assert not data_cache.exists()
+
+
+@pytest.mark.parametrize("name", WITH_FILES)
+def test_files_laid_out_otherwise_are_said_with_what_was_expected(data_cache: Path, name: str):
+    for file in dataset_card(name).files:
+        place = data_cache / name / (file.into or file.name)
+        place.mkdir(parents=True) if file.into else place.touch()
+    with pytest.raises(JobError, match=re.escape(str(data_cache / name))):
+        read_dataset(name, 8)
+
+
+def test_a_folder_that_may_not_be_read_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def refused(*arguments: object) -> None:
+        raise PermissionError(13, "Permission denied", str(tmp_path))
+
+    monkeypatch.setattr(Path, "iterdir", refused)
+    with pytest.raises(JobError, match=f"{re.escape(str(tmp_path))}: Permission denied$"):
+        read_dataset(f"folder:{tmp_path}", 8)
 
 
 def published() -> dict[str, dict[str, str]]:

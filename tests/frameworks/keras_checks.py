@@ -193,9 +193,28 @@ def test_weights_from_a_file_are_those_in_it(tmp_path: Path):
         np.testing.assert_array_equal(here, there)
     assert loaded.in_force()["weights"] == file.name
     with pytest.raises(JobError, match="does not fit this model"):
-        trial(weights=str(file), classes=7)
+        trial("mobilenet_v3_small", weights=str(file))
     with pytest.raises(Unavailable, match="no such checkpoint"):
         trial(weights="nowhere.weights.h5")
+
+
+@pytest.mark.parametrize("suffix", ["keras", "weights.h5"])
+def test_a_classifier_of_another_number_of_classes_or_before_a_head_phase_is_new(suffix: str, tmp_path: Path):
+    trained = trial(seed=5)
+    head = classifier(trained.network)
+    head.kernel.assign(np.full(head.kernel.shape, 7))
+    file = tmp_path / f"mine.{suffix}"
+    trained.save(file) if suffix == "keras" else trained.network.save_weights(file)
+    before = {"head_epochs": 1, "head_learning_rate": 0.003}
+    for changes, std in (({"classes": 7}, 0.01), (before, 0.01), (before | {"classifier_init_std": None}, 0.2)):
+        one = trial(weights=str(file), **changes)
+        for here, there in zip(one.network.get_weights()[:-2], trained.network.get_weights()[:-2], strict=True):
+            np.testing.assert_array_equal(here, there)
+        kernel = ops.convert_to_numpy(classifier(one.network).kernel)
+        assert kernel.shape == (16, changes.get("classes", 10))
+        assert float(np.std(kernel)) == pytest.approx(std, rel=0.5)
+    kept = classifier(trial(weights=str(file)).network).kernel
+    np.testing.assert_array_equal(ops.convert_to_numpy(kept), np.full(kept.shape, 7))
 
 
 def test_published_weights_come_from_the_cache_and_get_a_new_head(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -1,5 +1,7 @@
 """What a recipe says means in Keras what it means in torch, on one backend; test_keras.py runs this file once a backend."""
 
+import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +13,12 @@ import pytest
 import torch
 from conftest import CELL
 from keras import ops
+from PIL import Image
 from torchvision.transforms import v2
 
-from bench.data.dataset import ArraySplit, Dataset
+from bench.data.dataset import ArraySplit, Dataset, FileSplit
 from bench.data.read import read_dataset
-from bench.errors import Unsupported
+from bench.errors import JobError, Unsupported
 from bench.frameworks import keras_optimization
 from bench.frameworks.keras import KerasTrial
 from bench.frameworks.keras_augment import histogram, random_box
@@ -23,6 +26,7 @@ from bench.frameworks.keras_network import classifier
 from bench.frameworks.pytorch_optimization import Optimization, criterion
 from bench.frameworks.trial import Request
 from bench.measure.diagnosis import describe
+from bench.measure.fit import Fit, fit
 from bench.plan.cards import FrameworkModel
 from bench.plan.recipe import CROP_RATIO, Phase, recipe
 
@@ -73,6 +77,7 @@ OPTIMIZERS = {
     "adamw": {"schedule": "cosine", "warmup_epochs": 1, "gradient_clipping": 0.5, "average_decay": 0.5},
     "sgd": {"optimizer": "sgd", "weight_decay": 0.1, "gradient_clipping": 1.0},
     "accumulated": {"optimizer": "sgd", "weight_decay": 0.0, "accumulation_steps": 2, "average_decay": 0.5},
+    "accumulated and cosine": {"schedule": "cosine", "warmup_epochs": 1, "accumulation_steps": 2},
 }
 
 
@@ -96,19 +101,21 @@ def test_steps_of_an_optimizer_are_torchs(name: str):
 
 
 @pytest.mark.parametrize(
-    ("schedule", "warmup"), [("onecycle", 0), ("cosine", 0), ("cosine", 8), ("constant", 8), ("constant", 0)]
-)
-def test_the_rate_is_torchs(schedule: str, warmup: int):
-    asked = request(optimizer="adam", weight_decay=0.0, schedule=schedule)
+    ("schedule", "warmup", "together"),
+    [("onecycle", 0, 1), ("cosine", 0, 1), ("cosine", 8, 1), ("constant", 8, 1), ("constant", 0, 1), ("constant", 0, 3),
+     ("onecycle", 0, 3), ("cosine", 8, 3), ("constant", 8, 3)],
+)  # fmt: skip
+def test_the_rate_is_torchs(schedule: str, warmup: int, together: int):
+    asked = request(optimizer="adam", weight_decay=0.0, schedule=schedule, accumulation_steps=together)
     phase = msgspec.structs.replace(ALL, warmup_steps=warmup)
     module = torch.nn.Linear(1, 1)
     theirs = Optimization(module, asked, torch.amp.GradScaler(enabled=False), phase)
     ours = keras_optimization.rate(asked.recipe, phase)
-    for step in range(40):
-        if step % 4 == 0:
-            found = ours if isinstance(ours, float) else float(ops.convert_to_numpy(ours(step)))
+    for batch in range(40 * together):
+        if batch % 4 == 0:
+            found = ours if isinstance(ours, float) else float(ops.convert_to_numpy(ours(batch)))
             assert found == pytest.approx(theirs.optimizer.param_groups[0]["lr"], rel=1e-3, abs=1e-9)
-        theirs.step(module.weight.sum()) if step < 39 else None
+        theirs.step(module.weight.sum()) if batch < 39 * together else None
 
 
 @pytest.mark.parametrize("name", ["cross-entropy", "bce", "weighted-bce", "focal"])
@@ -196,6 +203,63 @@ def test_a_training_goes_on_from_its_state_bit_for_bit(precision: str, digits: D
         np.testing.assert_array_equal(here, there)
     assert one.skipped_steps() == other.skipped_steps()
     assert one.in_force()["resumes"] == "bit for bit"
+
+
+def test_a_training_goes_on_between_two_phases_bit_for_bit(digits: Dataset, tmp_path: Path):
+    """What drops out in the second phase is drawn on from the first one's generators."""
+    changes = {"arguments": {"rate": 0.5}, "batch_size": 64, "epochs": 1, "head_epochs": 1, "head_learning_rate": 0.01}
+    whole, other = trial(**changes), trial(seed=1, **changes)
+
+    class Keeper:
+        def step(self, number: int, steps: int, loss: object) -> None: ...
+
+        def epoch(self, done: Fit, one: KerasTrial) -> None:
+            if len(done.epochs) == 1:
+                one.save(tmp_path / "model.keras")
+                one.save_state(tmp_path)
+
+    done = fit(whole, digits, whole.request.recipe, 64, seed=0, watcher=Keeper())
+    other.load(tmp_path / "model.keras")
+    first = Fit(epochs=done.epochs[:1])
+    again = fit(
+        other, digits, other.request.recipe, 64, seed=0, done=first, resume=lambda: other.load_state(tmp_path)
+    )  # fmt: skip
+    assert [epoch.training_loss for epoch in again.epochs] == [epoch.training_loss for epoch in done.epochs]
+    for here, there in zip(weights(whole), weights(other), strict=True):
+        np.testing.assert_array_equal(here, there)
+
+
+def test_an_image_that_cannot_be_decoded_is_named_and_nothing_else_is_said(tmp_path: Path):
+    files = tuple(tmp_path / f"{number}.jpg" for number in range(32))
+    for file in files:
+        Image.new("RGB", (48, 48), "white").save(file)
+    files[5].write_bytes(files[5].read_bytes()[:-200])
+    split = FileSplit(files, np.zeros(32, np.int64), 40)
+    for workers in (0, 1):
+        one = trial(loader_workers=workers)
+        with pytest.raises(JobError, match=f"^{re.escape(str(files[5]))}: cannot be decoded: [^\n]*$"):
+            list(one.loader(split, 0))
+
+
+@pytest.mark.skipif(FRAMEWORK == "keras-torch", reason="torch's loader has processes")
+def test_without_loader_workers_one_batch_is_read_at_a_time(digits: Dataset):
+    class Watched(ArraySplit):
+        reading = most = 0
+
+        def batch(self, indices: np.ndarray) -> np.ndarray:
+            self.reading += 1
+            self.most = max(self.most, self.reading)
+            time.sleep(0.02)
+            self.reading -= 1
+            return super().batch(indices)
+
+    most = {}
+    for workers in (0, 4):
+        split = Watched(lambda: digits.training.images, digits.training.labels)
+        list(trial(loader_workers=workers).loader(split, 0))
+        most[workers] = split.most
+    assert most[0] == 1
+    assert most[4] > 1
 
 
 def test_gradients_name_the_weights_that_get_none_and_change_nothing(digits: Dataset):

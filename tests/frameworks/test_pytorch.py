@@ -33,11 +33,11 @@ def digits() -> Dataset:
 
 def request(framework: str, architecture: str = "resnet18", **changes: Any) -> Request:
     cell = {"architecture": architecture, "framework": framework, **changes}
-    classes, seed = cell.pop("classes", 10), cell.pop("seed", 0)
+    classes, seed, said = cell.pop("classes", 10), cell.pop("seed", 0), cell.pop("recipe", "baseline")
     return Request(
         cell=msgspec.structs.replace(CELL, **cell),
         model=model_card(architecture).frameworks[framework],
-        recipe=recipe("baseline"),
+        recipe=recipe(said),
         classes=classes,
         seed=seed,
         threads=2,
@@ -198,6 +198,22 @@ def test_a_new_classifier_is_drawn_as_the_recipe_says_and_a_loaded_one_is_left_a
     assert loaded.in_force()["classifier_init_std"] is None
     other = build(framework, "mobilenet_v3_small", weights=str(file), classes=7)
     assert other.in_force()["classifier_init_std"] == 0.01
+
+
+@BOTH
+def test_with_a_head_phase_the_classifier_is_new_though_the_weights_have_one_for_as_many_classes(
+    framework: str, tmp_path: Path
+):
+    trained = build(framework, seed=5)
+    with torch.no_grad():
+        trained.module.fc.weight.fill_(7)
+    file = tmp_path / "weights.pt"
+    torch.save(trained.module.state_dict(), file)
+    one = build(framework, weights=str(file), recipe="transfer")
+    assert torch.equal(one.module.conv1.weight, trained.module.conv1.weight)
+    assert float(one.module.fc.weight.detach().std()) == pytest.approx(0.01, rel=0.1)
+    assert one.in_force()["weights_left_out"] == "fc.bias, fc.weight"
+    assert one.in_force()["classifier_init_std"] == 0.01
 
 
 @BOTH

@@ -1,6 +1,7 @@
 """Every technique of a recipe in torch, on a small network and real digits."""
 
 import copy
+import gc
 import time
 from pathlib import Path
 from typing import Any
@@ -168,6 +169,31 @@ def test_a_head_phase_trains_the_classifier_alone_and_keeps_the_statistics(digit
     assert not torch.equal(after["norm.running_mean"], before["norm.running_mean"])
 
 
+def test_gradients_that_a_phase_gathered_and_took_no_step_with_are_not_the_next_ones(digits: Dataset):
+    said = changed(accumulation_steps=2)
+    one, other = trial(said), trial(said)
+    one.begin(msgspec.structs.replace(PHASE, trained="head"))
+    one.train_step(batch(one, digits.training, 0, 32))  # Half a step.
+    for each in (one, other):
+        each.begin(PHASE)
+        for begin in (32, 64):
+            each.train_step(batch(each, digits.training, begin, begin + 32))
+    for here, there in zip(one.module.parameters(), other.module.parameters(), strict=True):
+        assert torch.equal(here, there)
+
+
+def test_in_force_says_that_one_cycle_takes_the_momentum_along(digits: Dataset):
+    one = trial(changed(schedule="onecycle"))
+    assert one.in_force()["momentum"] == "constant", "no phase has begun"
+    one.begin(PHASE)
+    assert one.in_force()["momentum"] == "cycles 0.85 to 0.95"
+    seen = []
+    for _ in range(20):
+        seen.append(one.optimization.optimizer.param_groups[0]["momentum"])
+        one.train_step(batch(one, digits.training, 0, 8))
+    assert (max(seen), min(seen)) == pytest.approx((0.95, 0.85), abs=1e-3)
+
+
 def test_losses_for_several_labels_are_the_librarys(digits: Dataset):
     labels = np.eye(10, dtype=np.int64)[digits.training.labels[:8]]
     weights = tuple(float(n) for n in range(1, 11))
@@ -231,6 +257,10 @@ def test_images_in_memory_lie_on_the_device_once(digits: Dataset):
     np.testing.assert_array_equal(images.numpy(), digits.validation.images[:32])
     np.testing.assert_array_equal(labels.numpy(), digits.validation.labels[:32])
     assert next(iter(loader._resident.values())) is held
+    del images, labels
+    list(loader.batches(ArraySplit(lambda: digits.test.images[:8], digits.test.labels[:8])))
+    gc.collect()
+    assert len(loader._resident) == 1, "what lies there goes with its split"
 
 
 @pytest.mark.parametrize("execution", ["eager"])

@@ -18,11 +18,12 @@ LABELS = np.arange(100) % 2
 RECIPE = msgspec.structs.replace(recipe("baseline"), epochs=5)
 
 
-def dataset() -> Dataset:
-    def images() -> np.ndarray:
-        return np.zeros((len(LABELS), 1, 1, 3), np.uint8)
+def split(images: int) -> ArraySplit:
+    return ArraySplit(lambda: np.zeros((images, 1, 1, 3), np.uint8), np.arange(images) % 2)
 
-    return Dataset(classes=("a", "b"), **{n: ArraySplit(images, LABELS) for n in ("training", "validation", "test")})
+
+def dataset() -> Dataset:
+    return Dataset(classes=("a", "b"), training=split(100), validation=split(100), test=split(100))
 
 
 class Scripted:
@@ -121,6 +122,23 @@ def test_a_training_goes_on_where_an_earlier_process_ended():
     assert fitted.epochs[3].elapsed_seconds > fitted.epochs[2].elapsed_seconds
 
 
+def test_a_training_that_goes_on_between_two_phases_takes_up_the_earlier_ones_state_first():
+    """Random generators, the scale of the loss and what it skipped outlive a phase, and no snapshot holds them."""
+    changes = {"head_epochs": 2, "head_learning_rate": 0.1}
+    scores = [0.6, 0.5, 0.7, 0.8, 0.6, 0.5, 0.4]
+    whole, trial = Scripted(scores), Scripted(scores)
+    expected = run(whole, changes)
+    trial.trained = 1
+    fitted = run(
+        trial, changes, done=Fit(epochs=expected.epochs[:2]), resume=lambda: trial.log.append("resume")
+    )  # fmt: skip
+    assert trial.log[:4] == ["begin head at 1", "resume", "restore 1", "begin all at 1"]
+    assert [line for line in trial.log if line.startswith("seed")] == [
+        f"seed {7000 + number}" for number in range(2, 7)
+    ]
+    assert fitted.best_epoch == expected.best_epoch
+
+
 def test_a_training_that_had_ended_is_not_gone_on_with():
     done = run(Scripted([0.5] * 5))
     again = Scripted([])
@@ -129,10 +147,30 @@ def test_a_training_that_had_ended_is_not_gone_on_with():
 
 
 def test_a_loss_that_is_not_finite_says_since_when_and_where_the_gradients_end():
+    trial = Scripted([0.5] * 5, losses=lambda step: 1.0 if step < 53 else float("nan"))
+    blamed = r"with the weights of epoch 1, the best before, gradients are not finite in 1 of 2 weights \(first"
+    with pytest.raises(Diverged, match=rf"nan from batch 3 of epoch 2 on; {blamed}.*look at the images"):
+        run(trial)
+    assert trial.log[-1] == "restore 1", "with weights that are not finite no gradient is"
+    with pytest.raises(Diverged, match="nan from batch 1 of epoch 1 on; with the weights that it began with, "):
+        run(Scripted([0.5] * 5, losses=lambda step: float("nan")))
+
+
+def test_a_loss_that_is_not_finite_ends_a_training_long_before_its_epoch_does():
+    class Long(Scripted):
+        def loader(self, split: object, seed: int) -> Iterator[int]:
+            yield from range(1000)
+
+        def gradients(self, batch: object) -> dict[str, float]:
+            return {"first": 1.0}
+
+    many = Dataset(classes=("a", "b"), training=split(2000), validation=split(100), test=split(100))
+    trial = Long([0.5], losses=lambda step: 1.0 if step < 53 else float("inf"))
     with pytest.raises(
-        Diverged, match=r"nan from batch 3 of epoch 2 on; gradients are not finite in 1 of 2 weights \(first"
+        Diverged, match=r"inf from batch 53 of epoch 1 on; .*finite and reach every weight: lower learning_rate"
     ):
-        run(Scripted([0.5] * 5, losses=lambda step: 1.0 if step < 53 else float("nan")))
+        fit(trial, many, RECIPE, 2, seed=0)
+    assert trial.steps == 100
 
 
 def test_waiting_for_data_is_told_from_training():
@@ -155,6 +193,19 @@ def test_waiting_for_data_is_told_from_training():
 def test_fewer_images_than_a_batch_are_an_error():
     with pytest.raises(JobError, match="100 training images do not fill one batch of 200"):
         fit(Scripted([]), dataset(), RECIPE, 200, seed=0)
+
+
+@pytest.mark.parametrize(("changes", "said"), [
+    ({"accumulation_steps": 300}, "accumulation_steps is 300, and the 250 batches of the phase 'all'"),
+    ({"accumulation_steps": 60, "head_epochs": 1, "head_learning_rate": 0.1}, "the 50 batches of the phase 'head'"),
+])  # fmt: skip
+def test_a_phase_with_no_step_of_the_optimizer_is_an_error_before_anything_is_trained(
+    changes: dict[str, Any], said: str
+):
+    trial = Scripted([0.5] * 6)
+    with pytest.raises(JobError, match=said):
+        run(trial, changes)
+    assert trial.log == []
 
 
 def test_a_watcher_sees_every_step_and_epoch():

@@ -1,8 +1,10 @@
 """`bench train` and `bench predict` as a person uses them, in processes of their own."""
 
 import csv
+import functools
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -11,21 +13,49 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
-from conftest import CHECKOUT
+from conftest import CELL, CHECKOUT, FAST
 from PIL import Image
 
 import bench
+from bench.data.folder import read_folder
 from bench.data.read import read_dataset
-from bench.errors import UsageError
+from bench.errors import JobError, UsageError
+from bench.plan.cards import Pixels
+from bench.plan.cell import Job
+from bench.plan.recipe import recipe
 from bench.records.accuracy import Accuracy, MultiLabelAccuracy
-from bench.records.trained import Metrics, Trained, read_json
+from bench.records.trained import Metrics, Trained, read_json, write_json
+from bench.run import worker
+from bench.run.predict import Answer
+from bench.run.train import build as build_trial
+from bench.run.train_command import answers
 
 Bench = Callable[..., subprocess.CompletedProcess[str]]
 # A network that timm ships for tests; with a matrix of one's own or here, any timm model can be named.
 SMALL = ("timm/test_resnet", "--framework", "timm", "--image-size", "32", "--device", "cpu")
 FAKE = ("fake/well", "--framework", "fake", "--image-size", "16")
+
+
+# `bench` that leaves a copy of the training's folder after each epoch, as a kill at that moment would.
+COPYING = """
+import shutil
+from bench.run import train
+keep = train._Folder.keep
+def keep_and_copy(folder, done):
+    keep(folder, done)
+    shutil.copytree(folder.path, folder.path.with_name(f"after-{len(done.epochs)}"))
+train._Folder.keep = keep_and_copy
+from bench.cli import main
+main()
+"""
+
+
+def run_copying(folder: Path, *asked: str) -> None:
+    environment = os.environ | {"PYTHONPATH": str(CHECKOUT)}
+    subprocess.run([sys.executable, "-c", COPYING, *asked], cwd=folder, env=environment, check=True)
 
 
 def pictures(folder: Path, per_class: int = 12, classes: tuple[int, ...] = (0, 1)) -> Path:
@@ -44,7 +74,7 @@ def test_a_training_leaves_everything_it_takes_to_use_the_model(run_bench: Bench
     assert said.returncode == 0, said.stderr
     lines = said.stdout.splitlines()
     assert lines[0].startswith("epoch 1 of 3 (all): training loss ")
-    assert "left at most" in lines[0]
+    assert re.search(r"; [\d,]+ img/s, .* left at most$", lines[0])
     assert lines[-1].startswith("top-1 ")
     out = tmp_path / "out"
     left = {file.name for file in out.iterdir()}
@@ -66,13 +96,15 @@ def test_a_training_leaves_everything_it_takes_to_use_the_model(run_bench: Bench
     assert again.stdout.splitlines()[-1] == lines[-1]
 
 
+RECIPE = (
+    'description = "of everything a little"\nepochs = 4\nhead_epochs = 1\nhead_learning_rate = 0.01\noptimizer = "adamw"\n'
+    'learning_rate = 0.003\nschedule = "cosine"\nwarmup_epochs = 1\naverage_decay = 0.9\naccumulation_steps = 3\n'
+    'crop_padding = 0.1\npolicy = "trivialaugment"\nmixup_alpha = 0.2\n'
+)
+
+
 def test_a_training_killed_goes_on_to_the_same_weights_bit_for_bit(run_bench: Bench, tmp_path: Path):
-    recipe = tmp_path / "own.toml"
-    recipe.write_text(
-        'description = "of everything a little"\nepochs = 4\nhead_epochs = 1\nhead_learning_rate = 0.01\noptimizer = "adamw"\n'
-        'learning_rate = 0.003\nschedule = "cosine"\nwarmup_epochs = 1\naverage_decay = 0.9\naccumulation_steps = 3\n'
-        'crop_padding = 0.1\npolicy = "trivialaugment"\nmixup_alpha = 0.2\n'
-    )
+    (tmp_path / "own.toml").write_text(RECIPE)
     asked = ("train", *SMALL, "--recipe", "own.toml")
     whole = run_bench(*asked, "--out", "whole")
     assert whole.returncode == 0, whole.stderr
@@ -96,6 +128,79 @@ def test_a_training_killed_goes_on_to_the_same_weights_bit_for_bit(run_bench: Be
     losses = [[(epoch.training_loss, epoch.validation_score) for epoch in one.epochs] for one in figures]
     assert losses[0] == losses[1]
     assert read_json(tmp_path / "whole" / "metrics.json", Metrics).in_force["resumes"] == "bit for bit"
+
+
+def test_a_training_killed_between_two_phases_goes_on_to_the_same_weights_bit_for_bit(run_bench: Bench, tmp_path: Path):
+    """Though the batches of the first are no multiple of those that make one step of the optimizer."""
+    (tmp_path / "own.toml").write_text(RECIPE.replace("epochs = 4", "epochs = 2", 1) + "loader_workers = 0\n")
+    pictures(tmp_path / "pictures", per_class=60)
+    asked = ("train", *SMALL, "--recipe", "own.toml", "--dataset", "folder:pictures", "--batch-size", "8")
+    run_copying(tmp_path, *asked, "--out", "whole")
+    assert len(read_folder(tmp_path / "pictures", 32).training) // 8 % 3, "some are left over"
+    resumed = run_bench(*asked, "--out", "after-1", "--resume")
+    assert resumed.returncode == 0, resumed.stderr
+    weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "after-1")]
+    assert weights[0] == weights[1]
+
+
+def test_the_best_weights_are_those_of_the_state_though_the_kill_came_before_they_were_in_their_place(
+    run_bench: Bench, tmp_path: Path
+):
+    asked = ("train", *FAKE, "--epochs", "2", "--out")
+    run_copying(tmp_path, *asked, "whole")
+    assert read_json(tmp_path / "whole" / "metrics.json", Metrics).figures.best_epoch == 2
+    killed = tmp_path / "after-2"
+    (killed / "model.npy").rename(killed / "state-2" / "model.npy")
+    shutil.copy(tmp_path / "after-1" / "model.npy", killed / "model.npy")
+    shutil.copytree(tmp_path / "after-1" / "state-1", killed / "state-1")
+    assert run_bench(*asked, "after-2", "--resume").returncode == 0
+    weights = [(tmp_path / name / "model.npy").read_bytes() for name in ("whole", "after-2", "after-1")]
+    assert weights[0] == weights[1] != weights[2]
+    assert not list(killed.glob("state-*"))
+
+
+def test_a_folder_in_which_nothing_was_trained_yet_takes_another_training(run_bench: Bench, tmp_path: Path):
+    """As after a batch that was too large for the memory, for which another is advised."""
+    failed = run_bench("train", "fake/nan", *FAKE[1:], "--out", "out")
+    assert failed.returncode == 1
+    assert (tmp_path / "out" / "model.json").exists()
+    again = run_bench("train", *FAKE, "--out", "out", "--epochs", "1", "--batch-size", "32")
+    assert again.returncode == 0, again.stderr
+    assert read_json(tmp_path / "out" / "model.json", Trained).cell.batch_size == 32
+
+
+@pytest.mark.parametrize(("asked", "said"), [
+    ((*FAKE, "--export", "onnx"), "the fake framework exports nothing"),
+    ((*SMALL, "--export", "onnx", "--precision", "amp-bf16"), "exports are made from fp32 eager models"),
+])  # fmt: skip
+def test_an_export_that_cannot_be_is_refused_before_the_training(run_bench: Bench, asked: tuple[str, ...], said: str):
+    refused = run_bench("train", *asked, "--out", "out")
+    assert refused.returncode == 1
+    assert said in refused.stderr
+    assert "epoch 1" not in refused.stdout
+
+
+def test_weights_that_a_training_left_are_normalised_as_it_did(tmp_path: Path):
+    timm = pytest.importorskip("timm")
+    from safetensors.torch import save_model
+
+    cell = msgspec.structs.replace(CELL, architecture="timm/test_resnet", framework="timm")
+    file = tmp_path / "model.safetensors"
+    save_model(timm.create_model("test_resnet", num_classes=10), file)
+    cell = msgspec.structs.replace(cell, weights=str(file))
+    build = functools.partial(build_trial, cell, recipe("baseline"), 0, 10)
+    own = build().pixels()
+    left = Pixels(mean=(1, 2, 3), std=(4, 5, 6))
+    trained = Trained(
+        cell=cell, recipe=recipe("baseline"), seed=0, classes=("a",), pixels=left, split_hashes=("", "", "")
+    )
+    write_json(tmp_path / "model.json", trained)
+    assert build().pixels() == left != own
+    dataset = read_dataset("digits", 32)
+    job = Job(
+        cell=cell, measurement="inference", process=0, seed=0, protocol=FAST, recipe=recipe("baseline"), model=None
+    )
+    assert worker.request(job, dataset, 2).pixels == left
 
 
 def test_a_training_killed_before_its_first_state_begins_anew(run_bench: Bench, tmp_path: Path):
@@ -168,6 +273,42 @@ def test_a_picture_that_cannot_be_decoded_is_fatal_or_left_out_by_name(run_bench
     assert "broken.png" in left_out.stdout
 
 
+@pytest.mark.parametrize("framework", [SMALL, ("mobilenet_v3_small", "--framework", "keras-tensorflow", *SMALL[3:])])
+def test_a_cut_jpeg_is_one_message_with_its_name(run_bench: Bench, tmp_path: Path, framework: tuple[str, ...]):
+    for part in ("train", "val", "test"):
+        pictures(tmp_path / "pictures" / part, per_class=8)
+    broken = tmp_path / "pictures" / "train" / "digit-0" / "broken.jpg"
+    Image.new("RGB", (64, 64), "white").save(broken)
+    broken.write_bytes(broken.read_bytes()[:-200])
+    asked = ("train", *framework, "--dataset", "folder:pictures", "--batch-size", "17", "--epochs", "1", "--out", "out")
+    failed = run_bench(*asked)
+    assert failed.returncode == 1
+    assert [
+        line for line in failed.stderr.splitlines() if line.startswith("bench: pictures/train/digit-0/broken.jpg: ")
+    ]
+    assert "Traceback" not in failed.stderr
+
+
+def test_pictures_are_answered_a_batch_at_a_time_and_one_that_cannot_be_decoded_costs_no_other(
+    run_bench: Bench, tmp_path: Path
+):
+    assert run_bench("train", *FAKE, "--out", "out", "--epochs", "1", "--batch-size", "8").returncode == 0
+    folder = pictures(tmp_path / "pictures", per_class=10)
+    broken = folder / "digit-0" / "broken.jpg"
+    broken.write_bytes(b"no image")
+    said = run_bench("predict", "out", "pictures", "--json")
+    assert said.returncode == 1
+    assert len(said.stdout.splitlines()) == 20
+    assert said.stderr.startswith("bench: pictures/digit-0/broken.jpg: cannot be decoded")
+    coming = answers(tmp_path / "out", [folder], "cpu")
+    assert isinstance(next(coming), Answer)
+    for file in (folder / "digit-1").glob("*.png"):
+        file.unlink()
+    rest = list(coming)
+    assert sum(isinstance(one, JobError) for one in rest) > 3, "those of later batches were not read yet"
+    assert len(rest) == 20
+
+
 def test_a_picture_in_training_and_test_is_told(run_bench: Bench, tmp_path: Path):
     for part in ("train", "val", "test"):
         pictures(tmp_path / "pictures" / part, per_class=10)
@@ -176,6 +317,20 @@ def test_a_picture_in_training_and_test_is_told(run_bench: Bench, tmp_path: Path
     )
     assert said.returncode == 0, said.stderr
     assert "warning: images in two splits: 60 with the same bytes" in said.stdout
+    assert "the figures on validation and test say too much" in said.stdout
+
+
+def test_a_picture_in_training_and_validation_is_not_told_as_one_in_test(run_bench: Bench, tmp_path: Path):
+    for part in ("train", "val"):
+        pictures(tmp_path / "pictures" / part, per_class=10)
+    for digit in (0, 1):
+        place = tmp_path / "pictures" / "test" / f"digit-{digit}"
+        place.mkdir(parents=True)
+        Image.new("RGB", (32, 32), (digit, 99, 99)).save(place / "other.png")
+    asked = ("train", *FAKE, "--dataset", "folder:pictures", "--batch-size", "4", "--epochs", "1", "--out", "out")
+    said = run_bench(*asked)
+    assert said.returncode == 0, said.stderr
+    assert "the figures on validation say too much" in said.stdout
 
 
 @pytest.mark.parametrize(
@@ -228,6 +383,10 @@ def test_predict_says_what_it_was_not_given(run_bench: Bench, tmp_path: Path):
     assert "is that the folder of a bench train?" in run_bench("predict", "nowhere", "a.png").stderr
     assert run_bench("train", *FAKE, "--out", "out", "--epochs", "1").returncode == 0
     assert "a.png: no such file" in run_bench("predict", "out", "a.png").stderr
+    (tmp_path / "empty").mkdir()
+    empty = run_bench("predict", "out", "empty")
+    assert empty.returncode == 2
+    assert empty.stderr.startswith("bench: empty: holds no picture (.bmp, ")
 
 
 def test_it_trains_from_python_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
