@@ -136,16 +136,17 @@ def compare(a: Part, b: Part, margin: float | None = None) -> Comparison:
     """Match what both sides have, but for the axes that either fixes, and judge every pair; over all rows together.
 
     Sides of one run are held against each other process by process, with a margin of 1 %; else two runs, with 5 %; or of
-    what a control gave where that is more. No pairs where the sides have no timed row in common. Raises `UsageError` where
-    one row of a side would be of several cells.
+    what a control gave where that is more than it, and than a margin that is asked for. No pairs where the sides have no timed
+    row in common. Raises `UsageError` where one row of a side would be of several cells, and where the sides are one.
     """
     if margin is not None and not 0 < margin < 1:
         raise UsageError(f"--margin {margin:g} is no share between 0 and 1; 5 % is 0.05")
+    if a.name == b.name:
+        raise UsageError(f"{a.name} is named twice: nothing is compared")
     in_turns = _in_turns(a, b)
     checked = tuple(pair for first, again in (a.controls | b.controls).values() for pair in control(first, again))
-    if margin is None:
-        given = [abs(pair.verdict.ratio - 1) for pair in checked if pair.verdict]
-        margin = max([SAME_MACHINE_MARGIN if in_turns else TWO_RUNS_MARGIN, *given])
+    asked = margin or (SAME_MACHINE_MARGIN if in_turns else TWO_RUNS_MARGIN)
+    margin = max([asked, *(abs(pair.verdict.ratio - 1) for pair in checked if pair.verdict)])
     free = a.fixed.keys() | b.fixed.keys()
     found = [_by_process(one.name, one.records, free) for one in (a, b)]
     pairs = _judged(found[0], found[1], margin, in_turns)

@@ -35,6 +35,7 @@ def table(comparison: Comparison) -> Table:
         title=f"B = {comparison.b} (commit {comparison.b_code}) against A = {comparison.a} (commit {comparison.a_code})",
         columns=(*axes, "Quantity", "A", "B", "B over A", "Adjusted p", "Verdict", "Processes", "Flags"),
         labels=len(axes) + 1,
+        always=("B over A", "Verdict", "Flags"),
         rows=rows,
         notes=tuple(_notes(comparison)),
     )

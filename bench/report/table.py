@@ -21,6 +21,7 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     """Cells are text already. The first `labels` columns name a row; a column of figures stands right, any other left.
 
     `notes` are of this table's rows and stand below it; `legend` is of its columns, and told once for all tables shown together.
+    `always` names columns that stand in every row, also where all rows say the same.
     """
 
     title: str
@@ -29,6 +30,7 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     rows: tuple[tuple[str, ...], ...]
     notes: tuple[str, ...] = ()
     legend: tuple[str, ...] = ()
+    always: tuple[str, ...] = ()
 
 
 def markdown(*tables: Table) -> str:
@@ -71,7 +73,11 @@ def terminal(table: Table, width: int) -> "Group":
     from rich.text import Text
 
     cells = _by_column(table)
-    same = [n for n, column in enumerate(cells) if len(column) > 1 and len(set(column)) == 1]
+    same = [
+        number
+        for number, column in enumerate(cells)
+        if len(column) > 1 and len(set(column)) == 1 and table.columns[number] not in table.always
+    ]
     kept = [number for number in range(len(table.columns)) if number not in same]
     if not kept or kept[0] >= table.labels:
         kept, same = [0, *kept], [number for number in same if number != 0]

@@ -244,6 +244,9 @@ def test_what_the_control_gives_is_the_least_that_counts():
     assert found.margin == pytest.approx(0.054, abs=0.005)
     assert judged(records) == "FASTER"
     assert judged(scattered) == "SAME"
+    assert compare(*sides("run.jsonl", scattered), margin=0.01).margin == found.margin, (
+        "asking for less is no way around it"
+    )
 
 
 def test_a_clock_that_moved_is_no_speed_up():
@@ -321,3 +324,8 @@ def test_a_run_whose_control_differs_does_not_pass_for_one_that_is_not_slower(tm
         assert json.loads(failed.stdout)["stands"] is False
     right = written(tmp_path / "right.jsonl", turns(ratio_b=1.0))
     assert run_bench("compare", right, "--fail-on", "slower").returncode == 0
+
+
+def test_one_part_named_twice_is_a_mistake():
+    with pytest.raises(UsageError, match="a is named twice"):
+        compare(part("a", run(*QUICK)), part("a", run(*QUICK)))

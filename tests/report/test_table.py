@@ -4,6 +4,7 @@ import io
 from collections import Counter
 from collections.abc import Sequence
 
+import msgspec
 import pytest
 from conftest import committed_results
 from rich.console import Console
@@ -139,3 +140,9 @@ def test_figures_stand_right_and_words_left_however_long_they_are(cells: tuple[s
 def test_markdown_escapes_what_would_break_a_row():
     table = Table(title="t", columns=("a", "b"), labels=1, rows=(("x|y", "1"),), notes=("n",))
     assert markdown(table) == "#### t\n\n| a | b |\n| --- | ---: |\n| x\\|y | 1 |\n\nn"
+
+
+def test_a_column_that_is_always_wanted_stands_though_every_row_says_the_same():
+    text = drawn(400, msgspec.structs.replace(WIDE, always=("Flags",)))
+    assert "In every row — Framework: torchvision." in text
+    assert text.count(FLAGS) == len(WIDE.rows)
