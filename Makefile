@@ -8,11 +8,12 @@ INSTALLED := $(VENV)/.installed
 quick: $(INSTALLED)
 	$(BENCH) run --matrix quick --results results/local --resume
 
+# Two tests at a time; their threads sleep while they wait, for they would take the cores from each other.
 test: $(INSTALLED)
-	$(VENV)/bin/python -m pytest
+	OMP_WAIT_POLICY=passive $(VENV)/bin/python -m pytest --numprocesses 2
 
 # The project's own speed and the rates of error of its verdicts: figures for docs/performance.md, one part after the other, or one.
-benchmark: benchmark-speed benchmark-controls benchmark-comparisons benchmark-verdicts benchmark-training
+benchmark: benchmark-speed benchmark-controls benchmark-comparisons benchmark-verdicts benchmark-training benchmark-exports
 
 benchmark-%: $(INSTALLED)
 	mkdir -p .benchmarks

@@ -24,6 +24,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "run": measuring.run,
     "train": training.train,
     "predict": training.predict,
+    "export": training.export,
     "report": results.report,
     "show": results.show_,
     "compare": results.compare,

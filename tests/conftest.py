@@ -20,7 +20,7 @@ from bench.plan.cards import framework_model
 from bench.plan.cell import Cell, Job
 from bench.plan.protocol import Protocol
 from bench.plan.recipe import recipe
-from bench.records.record import Outcome
+from bench.records.record import Export, Inference, Outcome
 from bench.run.launcher import Launcher
 from bench.run.worker import execute
 
@@ -58,6 +58,13 @@ def committed_results() -> list[Path]:
     """Return the results files that are committed: a run of one's own may lie beside them."""
     listed = subprocess.run(["git", "ls-files", "results"], cwd=CHECKOUT, capture_output=True, text=True, check=True)
     return [CHECKOUT / name for name in listed.stdout.split()]
+
+
+def with_requests(figures: Inference | Export, **changes: Any) -> Inference | Export:
+    """Return figures whose single requests were others; an artifact's were timed once."""
+    if isinstance(figures, Inference):
+        return msgspec.structs.replace(figures, **changes)
+    return msgspec.structs.replace(figures, timings=(msgspec.structs.replace(figures.main, **changes),))
 
 
 @pytest.fixture(scope="session")

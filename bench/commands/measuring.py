@@ -118,10 +118,11 @@ def _seconds(text: str) -> float:
 
 def list_(
     kind: Annotated[
-        str, typer.Argument(metavar="KIND", help="models, datasets, frameworks, precisions, recipes, matrices …")
+        str,
+        typer.Argument(metavar="KIND", help="models, datasets, frameworks, precisions, recipes, matrices, formats …"),
     ],
 ) -> None:
-    """List what can be named: models, datasets, frameworks, precisions, recipes, matrices, protocols."""
+    """List what can be named: models, datasets, frameworks, precisions, recipes, matrices, protocols, formats."""
     from bench.report.listing import LISTINGS
     from bench.report.table import show
 

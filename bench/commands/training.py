@@ -90,3 +90,19 @@ def predict(
             print(f"{answer.file}: {said}", flush=True)
     if failed:
         sys.exit(1)
+
+
+def export(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="what bench train left")],
+    formats: Annotated[str, typer.Option(metavar="LIST", help="comma-separated; see bench list formats")],
+) -> None:
+    """Export a trained model to formats that need no training framework, each with its labels and an example."""
+    from bench.run.export_command import run
+
+    failed = 0
+    with signals_interrupt():
+        for exported in run(folder, formats.split(",")):
+            print(exported.described, flush=True)
+            failed += exported.reason is not None
+    if failed:
+        sys.exit(1)

@@ -1,22 +1,21 @@
-"""Export formats: a literal table, one file each. A file holds the exporter and the runtime of its format."""
-
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any, NamedTuple
+"""Export formats: a literal table, one file each. A file's `FORMAT` says what makes the format and what runs it."""
 
 FORMATS: dict[str, str] = {
+    "aotinductor": "bench.export.aotinductor",
     "litert": "bench.export.litert",
+    "litert-dynamic": "bench.export.litert_dynamic",
+    "litert-float16": "bench.export.litert_float16",
+    "litert-int8": "bench.export.litert_int8",
     "onnx": "bench.export.onnx",
+    "onnx-cuda": "bench.export.onnx_cuda",
+    "onnx-int8": "bench.export.onnx_int8",
+    "onnx-static": "bench.export.onnx_static",
+    "onnx-tensorrt": "bench.export.onnx_tensorrt",
+    "openvino": "bench.export.openvino",
     "savedmodel": "bench.export.savedmodel",
+    "tensorrt": "bench.export.tensorrt",
+    "tfjs": "bench.export.tfjs",
+    "tfjs-chromium": "bench.export.tfjs_chromium",
+    "torch-export": "bench.export.torch_export",
     "torchscript": "bench.export.torchscript",
 }
-
-
-class Exporter(NamedTuple):
-    """How a format is made from one kind of source: `export(model, example, artifact)` returns the method it used.
-
-    `packages` must be installed for it, by import name.
-    """
-
-    export: Callable[[Any, Any, Path], str]
-    packages: tuple[str, ...] = ()

@@ -1,42 +1,77 @@
-"""LiteRT, run by its interpreter with XNNPACK on the CPU."""
+"""LiteRT in 32 bits, run by its interpreter with XNNPACK on the CPU; the others differ in the converter's settings."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+from bench.export.format import Exporter, Floats, Format, Precision, Run, Source, Wanted
+from bench.export.onnx import signature
+from bench.export.runtime import python_runtime
 
-from bench.export import Exporter
-
-RUNTIME = "LiteRT, CPU"
-PACKAGES = ("ai_edge_litert.interpreter",)
-SUFFIX = ".tflite"
+Settings = Callable[[Wanted], dict[str, Any]]
 
 
-def _from_keras(model: Any, example: Any, artifact: Path) -> str:
-    """Export in float32 for single images: XNNPACK does not take MobileNetV3's squeezes with a dynamic batch."""
-    import keras
-
-    single = keras.InputSpec(dtype=example.dtype, shape=(1, *example.shape[1:]), name=example.name)
-    model.export(artifact, format="litert", verbose=False, input_signature=[single])
-    return "keras.Model.export, float32, batch 1"
-
-
-EXPORTERS = {"keras-tensorflow": Exporter(_from_keras)}
-
-
-def load(artifact: Path, threads: int) -> Any:
-    """Return a function from one image, float32 in [1, height, width, 3], to its logits, float32 in [1, classes]."""
+def _load(artifact: Path, threads: int) -> Run:
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(model_path=str(artifact), num_threads=threads)
     interpreter.allocate_tensors()
     (taken,), (given,) = interpreter.get_input_details(), interpreter.get_output_details()
 
-    def run(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
-        interpreter.set_tensor(taken["index"], pixels)
+    def run(pixels: Floats) -> Floats:
+        interpreter.set_tensor(taken["index"], _quantised(pixels, taken))
         interpreter.invoke()
-        logits: NDArray[np.float32] = interpreter.get_tensor(given["index"])
-        return logits
+        return _wide(interpreter.get_tensor(given["index"]), given)
 
     return run
+
+
+def _quantised(values: Floats, tensor: dict[str, Any]) -> Any:
+    """Return values as a tensor takes them: in eight bits by its own scale, where it is of eight."""
+    import numpy as np
+
+    if tensor["dtype"] != np.int8:
+        return values
+    scale, zero = tensor["quantization"]
+    return np.clip(np.round(values / scale) + zero, -128, 127).astype(np.int8)
+
+
+def _wide(values: Any, tensor: dict[str, Any]) -> Floats:
+    import numpy as np
+
+    if tensor["dtype"] != np.int8:
+        return values  # type: ignore[no-any-return]
+    scale, zero = tensor["quantization"]
+    wide: Floats = ((values.astype(np.float32) - zero) * scale).astype(np.float32)
+    return wide
+
+
+def litert(precision: Precision, said: str, settings: Settings) -> Format:
+    """Return the format that the converter makes with some settings of its own.
+
+    Always for one batch: XNNPACK does not take MobileNetV3's squeezes with any.
+    """
+
+    def export(source: Source, wanted: Wanted) -> str:
+        source.model.export(
+            wanted.artifact,
+            format="litert",
+            verbose=False,
+            input_signature=[signature(source, wanted.batch_size)],
+            **settings(wanted),
+        )
+        return f"keras.Model.export, {said}, batch {wanted.batch_size}"
+
+    return Format(
+        runtime="LiteRT, CPU",
+        suffix=".tflite",
+        example="run_litert.py",
+        exporters={"keras-tensorflow": Exporter(export)},
+        answer=python_runtime(_load),
+        packages=("ai_edge_litert.interpreter",),
+        precision=precision,
+        static=True,
+    )
+
+
+FORMAT = litert("fp32", "float32", lambda wanted: {})

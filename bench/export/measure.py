@@ -1,96 +1,131 @@
-"""What one export costs: written, loaded and asked, in the order a user would, and held against its source."""
+"""What one export costs: made here, run in processes of its own that have only its runtime, and held against its source."""
 
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 
-from bench.data.dataset import ArraySplit
-from bench.errors import Disagrees
-from bench.export.find import Floats, Run, find
+from bench.data.dataset import ArraySplit, Split
+from bench.errors import Unavailable, Unsupported
+from bench.export.find import find
+from bench.export.format import Floats
+from bench.export.gate import Agreement, agreement, check, worst
+from bench.export.make import Made, make
+from bench.frameworks.trial import Trial
 from bench.measure.context import Context
-from bench.measure.timing import Requests, rotating, time_requests
-from bench.records.record import Export
+from bench.measure.scores import top_k
+from bench.records.record import ArtifactTiming, Export
 
-T = TypeVar("T")
-WARMUP_REQUESTS = 10
 # Some libraries start the last normalisation of each residual block at zero. Left so, half of the network could be wrong
 # without a difference, and an exporter may fold it away: the artifact would be smaller and faster than a trained one.
 TRAINING_STEPS = 8
-# Sums taken in another order differ by about 1e-7 of a value; through 50 layers that grows to some 1e-5 of the largest logit.
-TOLERANCE = 1e-4
+# Batches that are timed; what times them need hold no more images.
+_TIMED_BATCHES = 8
 
 
 def measure(context: Context) -> Export:
-    """Export, load and time one format; raise `Disagrees` before any latency where it answers unlike its source."""
+    """Export, run and time one format; raise `Disagrees` before any latency where it answers unlike its source.
+
+    The model is the one that the cell's accuracy left, and the artifact is tested on the whole test split; where nothing of the
+    cell's accuracy was asked for, it has learned for a few steps and is only compared.
+    """
     name = context.job.measurement.partition(":")[2]
-    protocol, threads = context.job.protocol, context.threads
-    chosen, exporter = find(name, context.trial.source().kind)
-    for batch in context.batches(context.dataset.training, context.batch_size, TRAINING_STEPS):
-        context.trial.train_step(batch)
-    source = context.trial.source()  # Once more: training has left the model in its training mode.
-    test = context.dataset.test
-    compared = np.arange(min(len(test), protocol.compared_images))
-    images = test.batch(compared)
-    sample = ArraySplit(lambda: images, test.labels[compared])
-    pixels = context.trial.normalise(images)
+    cell, dataset, trial = context.job.cell, context.dataset, context.trial
+    if find(name).device == "cuda" and not cell.device.startswith("cuda"):
+        raise Unsupported(f"{name} runs on an NVIDIA GPU, and this cell on {cell.device}")
+    trained = _learn(context)
+    tested = dataset.test if trained else first(dataset.test, context.job.protocol.compared_images)
+    expected = trial.logits(tested)
+    sizes = tuple(dict.fromkeys((1, context.batch_size)))
     with tempfile.TemporaryDirectory() as folder:
-        artifact = Path(folder) / f"model{chosen.SUFFIX}"
-        method, export_seconds = _timed(lambda: exporter.export(source.model, source.example, artifact))
-        run, load_seconds = _timed(lambda: chosen.load(artifact, threads))
-        first, first_seconds = _timed(lambda: run(pixels[:1]))
-        found = np.concatenate([first, *(run(pixels[i : i + 1]) for i in range(1, len(pixels)))])
-        absolute, relative, top1 = agreement(context.trial.logits(sample), found)
-        if not (relative <= TOLERANCE and top1 == 1):
-            raise Disagrees(
-                f"{name} differs from its source by {relative:.2g} of the largest logit (allowed {TOLERANCE:g}), "
-                f"and has the same top-1 for {top1:.1%} of the images"
-            )
-        latency = _latency(run, pixels, protocol.latency_requests, protocol.latency_seconds)
-        return Export(
-            export_seconds=export_seconds,
-            artifact_bytes=_bytes(Path(folder)),
-            load_seconds=load_seconds,
-            first_inference_seconds=first_seconds,
-            latency_seconds=latency.seconds,
-            latency_begun_seconds=latency.begun_seconds,
-            latency_group_sizes=latency.group_sizes,
-            threads=threads,
-            compared_images=len(compared),
-            maximum_absolute_error=absolute,
-            maximum_relative_error=relative,
-            top1_agreement=top1,
-            runtime=chosen.RUNTIME,
-            method=method,
-        )
+        made = make(name, trial.source(), dataset.training, trial, _below(folder, "made"), sizes)
+        pixels = write_pixels(trial, tested, Path(folder, "pixels.npy"))
+        found, compared, frameworks = compare(made, pixels, expected, context.threads, dataset.several_labels)
+        timed = write_pixels(trial, first(tested, _TIMED_BATCHES * context.batch_size), Path(folder, "timed.npy"))
+        threads = dict.fromkeys((1, context.threads) if made.chosen.several_threads else (1,))
+        timings = tuple(_time(made, timed, size, count, context) for count in threads for size in sizes)
+    scored = trained and not dataset.several_labels
+    return Export(
+        export_seconds=made.export_seconds,
+        artifact_bytes=made.artifact_bytes,
+        timings=timings,
+        precision=made.chosen.precision,
+        compared_images=compared.images,
+        maximum_absolute_error=compared.absolute,
+        maximum_relative_error=compared.relative,
+        top1_agreement=compared.decisions,
+        source_top1=top_k(expected, tested.labels, 1) if scored else None,
+        test_top1=top_k(found, tested.labels, 1) if scored else None,
+        training_frameworks=frameworks,
+        runtime=made.chosen.runtime,
+        method=made.method,
+    )
 
 
-def _bytes(folder: Path) -> int:
-    """Return the size of everything that was written: ONNX may put large weights into a file of their own beside it."""
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+def first(split: Split, count: int) -> Split:
+    """Return the first images of a split, all where there are no more."""
+    chosen = np.arange(min(len(split), count))
+    return split if len(chosen) == len(split) else ArraySplit(lambda: split.batch(chosen), split.labels[chosen])
 
 
-def agreement(expected: Floats, found: Floats) -> tuple[float, float, float]:
-    """Return the largest absolute error, the same over the largest absolute expected logit, and the share of equal top-1."""
-    absolute = float(np.max(np.abs(expected - found)))
-    equal = float(np.mean(expected.argmax(axis=1) == found.argmax(axis=1)))
-    return absolute, absolute / float(np.max(np.abs(expected))), equal
+def write_pixels(trial: Trial, split: Split, file: Path) -> Path:
+    """Write a split's images as the exported model takes them, a part at a time, and return the file."""
+    parts = np.array_split(np.arange(len(split)), -(-len(split) // 256))
+    one = trial.normalise(split.batch(parts[0][:1]))
+    pixels = np.lib.format.open_memmap(file, "w+", np.float32, (len(split), *one.shape[1:]))
+    for part in parts:
+        pixels[part] = trial.normalise(split.batch(part))
+    pixels.flush()
+    return file
 
 
-def _latency(run: Run, pixels: Floats, requests: int, seconds: float) -> Requests:
-    step = rotating([pixels[i : i + 1] for i in range(min(8, len(pixels)))], run)
-    time_requests(step, _answered, requests=WARMUP_REQUESTS, seconds=seconds)
-    return time_requests(step, _answered, requests=requests, seconds=seconds)
+def compare(
+    made: Made, pixels: Path, expected: Floats, threads: int, several_labels: bool
+) -> tuple[Floats, Agreement, tuple[str, ...]]:
+    """Hold every artifact against its source's logits; raise `Disagrees` where one answers unlike it.
+
+    Returns the logits of the first artifact, the worst agreement, and the training frameworks that their processes had imported.
+    """
+    answers, frameworks = [], set()
+    for artifact, size in {file: size for size, file in made.artifacts.items()}.items():
+        logits = pixels.with_name(f"{artifact.stem}-logits.npy")
+        frameworks |= {*made.ask(pixels, size, threads, logits=logits).training_frameworks}
+        answers.append(np.load(logits))
+    compared = worst([agreement(expected, found, several_labels) for found in answers])
+    check(made.format, made.chosen.precision, compared)
+    return answers[0], compared, tuple(sorted(frameworks))
 
 
-def _answered() -> None:
-    """A runtime returns logits in host memory: nothing is left to wait for."""
+def _learn(context: Context) -> bool:
+    """Give the trial the weights that the cell's accuracy left, or a few steps; return whether it is trained."""
+    file = context.job.weights_file
+    if file is None:
+        for batch in context.batches(context.dataset.training, context.batch_size, TRAINING_STEPS):
+            context.trial.train_step(batch)
+        return False
+    if not Path(file).exists():
+        raise Unavailable(f"the weights that the accuracy of this cell leaves are not there: {file}")
+    context.trial.load(Path(file))
+    return True
 
 
-def _timed(action: Callable[[], T]) -> tuple[T, float]:
-    begun = time.perf_counter()
-    result = action()
-    return result, time.perf_counter() - begun
+def _below(folder: str, name: str) -> Path:
+    """Return an empty folder below another."""
+    made = Path(folder, name)
+    made.mkdir()
+    return made
+
+
+def _time(made: Made, pixels: Path, size: int, threads: int, context: Context) -> ArtifactTiming:
+    protocol = context.job.protocol
+    answer = made.ask(pixels, size, threads, requests=protocol.latency_requests, seconds=protocol.latency_seconds)
+    return ArtifactTiming(
+        threads=threads,
+        batch_size=size,
+        load_seconds=answer.load_seconds,
+        first_inference_seconds=answer.first_inference_seconds,
+        latency_seconds=answer.latency_seconds,
+        latency_begun_seconds=answer.latency_begun_seconds,
+        latency_group_sizes=answer.latency_group_sizes,
+        peak_resident_bytes=answer.peak_resident_bytes,
+    )

@@ -1,62 +1,90 @@
-"""ONNX, run by ONNX Runtime on the CPU."""
+"""ONNX for any batch, run by ONNX Runtime on the CPU."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from bench.export import Exporter
-
-RUNTIME = "ONNX Runtime, CPU"
-PACKAGES = ("onnx", "onnxruntime")
-SUFFIX = ".onnx"
+from bench.export.format import Exporter, Floats, Format, Run, Source, Wanted
+from bench.export.runtime import python_runtime
 
 
-def _from_torch(model: Any, example: Any, artifact: Path) -> str:
-    """Export through torch.export with a dynamic batch, weights inside the file."""
+def _from_torch(source: Source, wanted: Wanted) -> str:
+    """Export through torch.export, weights inside the file; an example batch of one would be taken for the only one."""
     import torch
 
+    size = wanted.batch_size
+    example = source.example if size is None else source.example[:1].expand(size, -1, -1, -1)
     torch.onnx.export(
-        model,
+        source.model,
         (example,),
-        artifact,
+        wanted.artifact,
         dynamo=True,
-        dynamic_shapes=({0: torch.export.Dim("batch")},),
+        dynamic_shapes=({0: torch.export.Dim("batch")},) if size is None else None,
         input_names=["pixels"],
         output_names=["logits"],
         external_data=False,
         verbose=False,
     )
-    return "torch.onnx.export, dynamo, dynamic batch"
+    return f"torch.onnx.export, dynamo, {_batch(size)}"
 
 
-def _from_keras(model: Any, example: Any, artifact: Path) -> str:
+def _from_keras(source: Source, wanted: Wanted) -> str:
     """Export through Keras, which takes another library on each backend."""
-    model.export(artifact, format="onnx", verbose=False, input_signature=[example])
-    return "keras.Model.export, dynamic batch"
+    source.model.export(
+        wanted.artifact, format="onnx", verbose=False, input_signature=[signature(source, wanted.batch_size)]
+    )
+    return f"keras.Model.export, {_batch(wanted.batch_size)}"
+
+
+def signature(source: Source, batch_size: int | None) -> Any:
+    """Return what Keras is told of the model's input: its shape with so many images, or any number of them."""
+    import keras
+
+    given = source.example
+    return keras.InputSpec(dtype=given.dtype, shape=(batch_size, *given.shape[1:]), name=given.name)
+
+
+def _batch(size: int | None) -> str:
+    return "any batch" if size is None else f"batch {size}"
 
 
 EXPORTERS = {
-    "torch": Exporter(_from_torch, ("onnxscript",)),
-    "keras-tensorflow": Exporter(_from_keras, ("tf2onnx",)),
-    "keras-jax": Exporter(_from_keras, ("jax2onnx",)),
-    "keras-torch": Exporter(_from_keras, ("onnxscript",)),
+    "torch": Exporter(_from_torch, ("onnx", "onnxscript")),
+    "keras-tensorflow": Exporter(_from_keras, ("onnx", "tf2onnx")),
+    "keras-jax": Exporter(_from_keras, ("onnx", "jax2onnx")),
+    "keras-torch": Exporter(_from_keras, ("onnx", "onnxscript")),
 }
 
 
-def load(artifact: Path, threads: int) -> Any:
-    """Return a function from pixels, float32 in the source's own order of axes, to logits, float32 in [n, classes]."""
-    import onnxruntime
+def loader(provider: str) -> Callable[[Path, int], Run]:
+    """Return what loads an artifact with one of ONNX Runtime's providers, and the CPU's for what that cannot do."""
 
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(artifact, options, providers=["CPUExecutionProvider"])
-    (name,) = (argument.name for argument in session.get_inputs())
+    def load(artifact: Path, threads: int) -> Run:
+        import onnxruntime
 
-    def run(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
-        logits: NDArray[np.float32] = session.run(None, {name: pixels})[0]
-        return logits
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        providers = list(dict.fromkeys((provider, "CPUExecutionProvider")))
+        session = onnxruntime.InferenceSession(artifact, options, providers=providers)
+        if provider not in session.get_providers():  # It falls back without an error.
+            raise RuntimeError(f"ONNX Runtime runs this without its {provider}")
+        (name,) = (argument.name for argument in session.get_inputs())
 
-    return run
+        def run(pixels: Floats) -> Floats:
+            logits: Floats = session.run(None, {name: pixels})[0]
+            return logits
+
+        return run
+
+    return load
+
+
+FORMAT = Format(
+    runtime="ONNX Runtime, CPU",
+    suffix=".onnx",
+    example="run_onnx.py",
+    exporters=EXPORTERS,
+    answer=python_runtime(loader("CPUExecutionProvider")),
+    packages=("onnxruntime",),
+)

@@ -1,40 +1,40 @@
 """SavedModel, run by TensorFlow's own loader on the CPU."""
 
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from bench.export import Exporter
-
-RUNTIME = "TensorFlow, CPU"
-PACKAGES = ("tensorflow",)
-SUFFIX = ""
+from bench.export.format import Exporter, Floats, Format, Run, Source, Wanted
+from bench.export.onnx import signature
+from bench.export.runtime import python_runtime
 
 
-def _from_keras(model: Any, example: Any, artifact: Path) -> str:
-    """Export the forward pass through Keras, with a dynamic batch."""
-    model.export(artifact, format="tf_saved_model", verbose=False, input_signature=[example])
-    return "keras.Model.export, dynamic batch"
+def from_keras(source: Source, wanted: Wanted) -> str:
+    """Export the forward pass through Keras, for any batch."""
+    asked = [signature(source, wanted.batch_size)]
+    source.model.export(wanted.artifact, format="tf_saved_model", verbose=False, input_signature=asked)
+    return "keras.Model.export, any batch"
 
 
-EXPORTERS = {"keras-jax": Exporter(_from_keras), "keras-tensorflow": Exporter(_from_keras)}
-
-
-def load(artifact: Path, threads: int) -> Any:
-    """Return a function from pixels, float32 in [n, height, width, 3], to logits, float32 in [n, classes].
-
-    TensorFlow takes its threads once a process, so they are those that the job began with.
-    """
+def _load(artifact: Path, threads: int) -> Run:
     import tensorflow as tf
 
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
     with tf.device("/CPU:0"):
         module = tf.saved_model.load(artifact)
 
-    def run(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+    def run(pixels: Floats) -> Floats:
         with tf.device("/CPU:0"):
-            logits: NDArray[np.float32] = module.serve(pixels).numpy()
+            logits: Floats = module.serve(pixels).numpy()
         return logits
 
     return run
+
+
+FORMAT = Format(
+    runtime="TensorFlow, CPU",
+    suffix="",
+    example="run_savedmodel.py",
+    exporters={kind: Exporter(from_keras, ("tensorflow",)) for kind in ("keras-jax", "keras-tensorflow")},
+    answer=python_runtime(_load),
+    packages=("tensorflow",),
+)

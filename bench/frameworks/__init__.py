@@ -43,6 +43,7 @@ class Framework(msgspec.Struct, frozen=True, kw_only=True):
     library: str | None = None
     ceilings: str | None = "bench.frameworks.pytorch_ceilings:measure"
     checkpoint: str = ".safetensors"
+    channels_first: bool = False
 
 
 _PRECISIONS = {
@@ -82,6 +83,7 @@ FRAMEWORKS: dict[str, Framework] = {
     "torchvision": Framework(
         kind="PyTorch",
         build="bench.frameworks.torchvision:build",
+        channels_first=True,
         catalogue="bench.frameworks.torchvision:catalogue",
         packages=("torch", "torchvision", "sklearn"),
         install="pip install 'imagebench[torch]'",
@@ -93,6 +95,7 @@ FRAMEWORKS: dict[str, Framework] = {
     "timm": Framework(
         kind="PyTorch",
         build="bench.frameworks.timm:build",
+        channels_first=True,
         catalogue="bench.frameworks.timm:catalogue",
         packages=("torch", "timm", "sklearn"),
         install="pip install 'imagebench[torch]'",

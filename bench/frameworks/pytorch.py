@@ -211,10 +211,11 @@ class TorchTrial:
         cell = self.request.cell
         if cell.precision != "fp32" or cell.execution != "eager":
             raise Unsupported(f"exports are made from fp32 eager models, not from {cell.precision} {cell.execution}")
-        self._set_training(False)
+        # A copy on the CPU, wherever it was trained: where it runs is the format's affair.
+        model = copy.deepcopy(self.optimization.answering).cpu().eval()
         size = cell.image_size
-        example = torch.zeros(2, 3, size, size, device=self.device).contiguous(memory_format=torch.channels_last)
-        return Source(kind="torch", model=self.module, example=example)
+        example = torch.zeros(2, 3, size, size).contiguous(memory_format=torch.channels_last)
+        return Source(kind="torch", model=model, example=example)
 
     def normalise(self, images: Images) -> Floats:
         placed, _ = self.place(images, np.zeros(len(images), np.int64))

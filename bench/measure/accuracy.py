@@ -1,5 +1,7 @@
 """Accuracy: train by the recipe, choose the epoch on validation, test once on the whole test split."""
 
+from pathlib import Path
+
 import numpy as np
 
 from bench.data.dataset import Dataset
@@ -15,7 +17,13 @@ def measure(context: Context) -> Accuracy | MultiLabelAccuracy:
     """Return the test accuracy of the epoch that was best on validation, with the whole curve."""
     trial, dataset = context.trial, context.dataset
     fitted = fit(trial, dataset, context.job.recipe, context.batch_size, seed=context.job.seed)
-    return tested(trial, dataset, fitted, trial.logits(dataset.test))
+    figures = tested(trial, dataset, fitted, trial.logits(dataset.test))
+    if context.job.weights_file is not None:
+        file = Path(context.job.weights_file)
+        beside = file.with_name(f"part-{file.name}")  # Keras wants the suffix where it is.
+        trial.save(beside)
+        beside.replace(file)
+    return figures
 
 
 def tested(trial: Trial, dataset: Dataset, fitted: Fit, logits: Floats) -> Accuracy | MultiLabelAccuracy:

@@ -48,7 +48,10 @@ Key = tuple[str, str, Side | None, int]
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
-    """One measurement of one cell in one process, with every fact the worker needs. `process` counts from 0."""
+    """One measurement of one cell in one process, with every fact the worker needs. `process` counts from 0.
+
+    `weights_file`: where the cell's first accuracy leaves the trained weights, and its exports find them.
+    """
 
     cell: Cell
     measurement: str
@@ -58,6 +61,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     recipe: Recipe
     model: FrameworkModel | None
     side: Side | None = None
+    weights_file: str | None = None
 
     @property
     def key(self) -> Key:

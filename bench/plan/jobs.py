@@ -4,12 +4,13 @@ import random
 from collections.abc import Sequence
 from typing import Literal
 
-from bench.measure import MEASUREMENTS
+from bench.measure import EXPORTS, MEASUREMENTS
 from bench.plan.cards import framework_model
 from bench.plan.cell import Job, Side
 from bench.plan.matrix import Planned
 from bench.plan.protocol import Protocol
 from bench.plan.recipe import recipe
+from bench.plan.refusal import refusal
 
 # What is compared with: something that takes turns with it, or results that are stored.
 Against = Literal["turns", "stored"]
@@ -30,15 +31,17 @@ def jobs(planned: Sequence[Planned], protocol: Protocol, seed: int, against: Aga
     So a machine that grows warm or busy slows every cell alike, and a run that is cut short has something of each.
     In turns every process is one of A and one of B, one right after the other: A B, then B A, or the other way
     round by a coin. Whatever is compared with, one measurement of one cell is the control: of it A is measured twice, and
-    where A is stored, what is measured here.
+    where A is stored, what is measured here; never of a cell of which it is known that it cannot run. Exports come last in
+    their block: they are made of what accuracy has trained.
     """
     tasks = [(entry, m) for entry in planned for m in MEASUREMENTS if m in entry.measurements]
-    timed = [task for task in tasks if task[1] in ("training", "inference")]
+    timed = [(e, m) for e, m in tasks if m in ("training", "inference") and refusal(e.cell) is None]
     control = random.Random(seed).choice(timed) if against and timed else None
     found: list[Job] = []
     for process in range(max(protocol.processes_at_most, protocol.seeds)):
         block = [task for task in tasks if process < processes(task[1], protocol, against == "turns")]
         random.Random(f"{seed}/{process}").shuffle(block)
+        block.sort(key=lambda task: task[1] in EXPORTS)
         for entry, measurement in block:
             sides: list[Side | None] = ["a", "b"] if against == "turns" else [None]
             sides += ["a-again"] if (entry, measurement) == control else []

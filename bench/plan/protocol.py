@@ -42,7 +42,7 @@ class Protocol(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     training_block_seconds: Seconds = 1.0
     latency_requests: Count = 1000
     latency_seconds: Seconds = 10.0
-    compared_images: Count = 64
+    compared_images: Count = 256
     timeout_seconds: Seconds = 1800.0
     threads: Count | None = None
 

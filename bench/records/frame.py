@@ -94,11 +94,14 @@ def figures(record: Record) -> dict[str, Value]:
             return {
                 "export_seconds": export.export_seconds,
                 "artifact_bytes": export.artifact_bytes,
-                "load_seconds": export.load_seconds,
-                "first_inference_seconds": export.first_inference_seconds,
+                "load_seconds": export.main.load_seconds,
+                "first_inference_seconds": export.main.first_inference_seconds,
                 "maximum_absolute_error": export.maximum_absolute_error,
                 "maximum_relative_error": export.maximum_relative_error,
                 "top1_agreement": export.top1_agreement,
+                "source_top1": export.source_top1,
+                "artifact_top1": export.test_top1,
+                "runtime_peak_resident_bytes": export.main.peak_resident_bytes,
                 **_percentiles("export_latency", export.latency_seconds),
             }
     return {}

@@ -9,6 +9,8 @@ Schema history
 3   2026-11   of an epoch what was trained, its seconds of training and of waiting for data, and a score in place of the top-1;
               several labels an image; the recipe itself; of the loader each step in place of the sums; the blocks tried; when
               groups of requests began
+4   2026-11   of an artifact each number of threads and batch in a process of its own, with its peak of memory; its precision, its
+              accuracy and its source's; which training frameworks its process had imported
 """
 
 import math
@@ -25,7 +27,7 @@ from bench.plan.recipe import Recipe
 from bench.records.accuracy import Accuracy, MultiLabelAccuracy
 from bench.records.environment import Environment
 
-SCHEMA = 3
+SCHEMA = 4
 
 # What a resumed run does not try again: everything but what may be mended from outside.
 FINAL: frozenset[Status] = frozenset({"ok", "unsupported", "out_of_memory", "timeout", "diverged"})
@@ -123,27 +125,73 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     training: MemoryPeak
 
 
-class Export(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="export", tag_field="kind"):
-    """An artifact that agrees with its source; errors are over all logits of `compared_images` real images.
+class ArtifactTiming(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One artifact in a process of its own: loaded, asked for the first time, then for requests of `batch_size` images each.
 
-    `maximum_relative_error` is the maximum absolute error over the largest absolute logit. Requests came in groups as
-    those of `Inference`.
+    Requests came in groups as those of `Inference`. `peak_resident_bytes`: the most that the process had in memory up to then,
+    its imports included.
     """
 
-    export_seconds: float
-    artifact_bytes: int
+    threads: int
+    batch_size: int
     load_seconds: float
     first_inference_seconds: float
     latency_seconds: tuple[float, ...]
     latency_begun_seconds: tuple[float, ...] = ()
     latency_group_sizes: tuple[int, ...] = ()
-    threads: int
+    peak_resident_bytes: int | None = None
+
+
+class Export(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="export", tag_field="kind"):
+    """An artifact that agrees with its source; errors are over all logits of `compared_images` images of the test split.
+
+    `maximum_relative_error` is the maximum absolute error over the largest absolute logit. `top1_agreement`: the share of images
+    with the same top-1 as the source's, or with several labels of images and labels with the same answer. `source_top1` and
+    `test_top1`: the accuracy of the source and of the artifact on the test split, where the source was trained for it.
+    `training_frameworks`: those that the process which ran the artifact had imported; None where nobody looked.
+    """
+
+    export_seconds: float
+    artifact_bytes: int
+    timings: tuple[ArtifactTiming, ...]
+    precision: str = "fp32"
     compared_images: int
     maximum_absolute_error: float
     maximum_relative_error: float
     top1_agreement: float
+    source_top1: float | None = None
+    test_top1: float | None = None
+    training_frameworks: tuple[str, ...] | None = None
     runtime: str
     method: str
+
+    @property
+    def main(self) -> ArtifactTiming:
+        """Single images with as many threads as the runtime was given."""
+        found = self.timing()
+        assert found is not None, "every artifact is timed with single images"
+        return found
+
+    @property
+    def latency_seconds(self) -> tuple[float, ...]:
+        return self.main.latency_seconds
+
+    @property
+    def latency_begun_seconds(self) -> tuple[float, ...]:
+        return self.main.latency_begun_seconds
+
+    @property
+    def latency_group_sizes(self) -> tuple[int, ...]:
+        return self.main.latency_group_sizes
+
+    def timing(self, *, threads: int | None = None, several: bool = False) -> ArtifactTiming | None:
+        """Return the timing of single images, or of several together, with so many threads (None: the most)."""
+        found = [
+            timing
+            for timing in self.timings
+            if (timing.batch_size > 1) is several and (threads is None or timing.threads == threads)
+        ]
+        return max(found, key=lambda timing: timing.threads, default=None)
 
 
 class BatchSize(

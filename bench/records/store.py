@@ -25,6 +25,14 @@ class _Version(msgspec.Struct):
 
 
 _VERSION = msgspec.json.Decoder(_Version)
+_OF_A_TIMING = (
+    "threads",
+    "load_seconds",
+    "first_inference_seconds",
+    "latency_seconds",
+    "latency_begun_seconds",
+    "latency_group_sizes",
+)
 
 
 class Writer:
@@ -133,7 +141,7 @@ def _upgraded(record: dict[str, Any]) -> dict[str, Any]:
     """Return a record of an earlier schema as one of today.
 
     Schema 1 had a fixed number of processes and a warm-up that looked for nothing; 1 and 2 kept of the loader sums only, and
-    called an epoch's score its top-1.
+    called an epoch's score its top-1. Up to 3 an artifact was run once, for single images.
     """
     added: dict[str, Any] = {"schema": SCHEMA}
     if record["schema"] < 2:
@@ -142,9 +150,12 @@ def _upgraded(record: dict[str, Any]) -> dict[str, Any]:
         added["protocol"] = old | limits
     figures = record.get("figures") or {}
     for epoch in figures.get("epochs", ()):
-        epoch["validation_score"] = epoch.pop("validation_top1", None)
-    if "loader" in figures:
+        if "validation_top1" in epoch:
+            epoch["validation_score"] = epoch.pop("validation_top1")
+    if "loader" in figures and record["schema"] < 3:
         figures["loader"] = _loader_of_sums(figures["loader"])
+    if figures.get("kind") == "export":
+        figures["timings"] = [{"batch_size": 1} | {name: figures.pop(name) for name in _OF_A_TIMING if name in figures}]
     return record | added
 
 

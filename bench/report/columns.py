@@ -173,8 +173,39 @@ def _latency(share: float) -> Callable[[Row], str]:
     return lambda row: milliseconds([i.latency_seconds for i in row.figures(Inference)], share)
 
 
-def _export_latency(share: float) -> Callable[[Row], str]:
-    return lambda row: milliseconds([row.first(Export).latency_seconds], share)
+def _export_latency(share: float, threads: int | None = None) -> Callable[[Row], str]:
+    """Return a column of a percentile of single images' requests, with so many threads or the most."""
+
+    def column(row: Row) -> str:
+        timing = row.first(Export).timing(threads=threads)
+        return milliseconds([timing.latency_seconds], share) if timing else NOTHING
+
+    return column
+
+
+def _export_rate(threads: int | None = None) -> Callable[[Row], str]:
+    """Return a column of the images a second in requests of several images: all images over all time."""
+
+    def column(row: Row) -> str:
+        timing = row.first(Export).timing(threads=threads, several=True)
+        if timing is None:
+            return NOTHING
+        return rate([timing.batch_size * len(timing.latency_seconds) / math.fsum(timing.latency_seconds)])
+
+    return column
+
+
+def _export_top1(row: Row) -> str:
+    found = row.first(Export)
+    return NOTHING if found.test_top1 is None else top1([found.test_top1], found.compared_images)
+
+
+def _export_lost(row: Row) -> str:
+    """The top-1 of the source less that of the artifact, on the same images."""
+    found = row.first(Export)
+    if found.test_top1 is None or found.source_top1 is None:
+        return NOTHING
+    return f"{(found.source_top1 - found.test_top1) * 100:+.1f}"
 
 
 MODEL: Columns = {
@@ -282,17 +313,47 @@ MULTILABEL: Columns = (
 EXPORTS: Columns = MODEL | {
     "Format": lambda row: row.records[0].measurement.partition(":")[2],
     "Image px": lambda row: str(row.cell.image_size),
-    "Made by; run by": lambda row: (
-        f"{row.first(Export).method}; {row.first(Export).runtime}, {row.first(Export).threads} threads"
-    ),
+    "Made by; run by": lambda row: f"{row.first(Export).method}; {row.first(Export).runtime}",
+    "Computes in": lambda row: row.first(Export).precision,
     "Export, s": lambda row: number(row.first(Export).export_seconds),
     "MiB": lambda row: number(row.first(Export).artifact_bytes / 2**20),
-    "Load, ms": lambda row: milliseconds([[row.first(Export).load_seconds]], 0.5),
-    "First, ms": lambda row: milliseconds([[row.first(Export).first_inference_seconds]], 0.5),
+    "Load, ms": lambda row: milliseconds([[row.first(Export).main.load_seconds]], 0.5),
+    "First, ms": lambda row: milliseconds([[row.first(Export).main.first_inference_seconds]], 0.5),
     "p50, ms": _export_latency(0.5),
     "p90, ms": _export_latency(0.9),
     "p99, ms": _export_latency(0.99),
+    "p50, 1 thread": _export_latency(0.5, threads=1),
+    "img/s, batch": _export_rate(),
+    "img/s, 1 thread": _export_rate(threads=1),
+    "Peak, MiB": lambda row: mebibytes(row.first(Export).main.peak_resident_bytes),
     "Largest error": lambda row: f"{row.first(Export).maximum_relative_error:.0e}",
     "Equal top-1": lambda row: percent(row.first(Export).top1_agreement),
+    "Top-1 on test, %": _export_top1,
+    "Lost, points": _export_lost,
     "Flags": _flags(Export),
 }
+BEST_FORMATS = ("Lowest p50, ms", "Fewest bytes, MiB", "Highest top-1 on test, %")
+
+
+def model(row: Row) -> tuple[str, ...]:
+    """Return what names a row's model."""
+    return tuple(show(row) for show in MODEL.values())
+
+
+def best_formats(rows: Sequence[Row]) -> tuple[str, ...]:
+    """Return the best formats of one model, with their figure, in the order of `BEST_FORMATS`."""
+    found = {row.records[0].measurement.partition(":")[2]: row.first(Export) for row in rows}
+    tested = {name: export.test_top1 for name, export in found.items() if export.test_top1 is not None}
+    return (
+        _best({name: -median(export.latency_seconds) * 1e3 for name, export in found.items()}, 3),
+        _best({name: -export.artifact_bytes / 2**20 for name, export in found.items()}, 1),
+        _best({name: share * 100 for name, share in tested.items()}, 1),
+    )
+
+
+def _best(figures: dict[str, float], digits: int) -> str:
+    """Return the names of the largest figure, and it without its sign."""
+    if not figures:
+        return NOTHING
+    largest = max(figures.values())
+    return f"{', '.join(name for name, value in figures.items() if value == largest)}: {number(abs(largest), digits)}"

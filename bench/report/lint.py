@@ -87,6 +87,8 @@ def _time(record: Record) -> Iterator[str]:
         inside = _seconds(figures.resident) + figures.loader.total_seconds + figures.first_step_seconds
     elif isinstance(figures, Inference):
         inside = _seconds(figures.resident) + sum(figures.latency_seconds) + figures.first_batch_seconds
+    elif isinstance(figures, Export):
+        inside = figures.export_seconds + sum(sum(timing.latency_seconds) for timing in figures.timings)
     elif isinstance(figures, Accuracy):
         inside = figures.epochs[-1].elapsed_seconds
     if inside > record.wall_seconds * _WALL_SLACK:

@@ -5,6 +5,8 @@ from collections.abc import Callable
 import msgspec
 
 from bench.data.cache import missing
+from bench.export import FORMATS
+from bench.export.find import find
 from bench.frameworks import FRAMEWORKS, missing_packages
 from bench.measure.statistics import FEWEST_FOR_INTERVAL
 from bench.plan.cards import DatasetCard, dataset_card, dataset_names, model_card, model_names
@@ -119,6 +121,20 @@ def _value(value: float | str | None) -> str:
     return "all cores" if value is None else value if isinstance(value, str) else f"{value:g}"
 
 
+def formats() -> Table:
+    """Return the formats that models are exported to."""
+    found = [(name, find(name)) for name in FORMATS]
+    return Table(
+        title="Formats",
+        columns=("Name", "Run by", "Computes in", "Made from models of", "Batch"),
+        labels=5,
+        rows=tuple(
+            (name, one.runtime, one.precision, ", ".join(one.exporters), "one, fixed" if one.static else "any")
+            for name, one in found
+        ),
+    )
+
+
 LISTINGS: dict[str, Callable[[], Table]] = {
     "models": models,
     "datasets": datasets,
@@ -127,4 +143,5 @@ LISTINGS: dict[str, Callable[[], Table]] = {
     "matrices": matrices,
     "recipes": recipes,
     "protocols": protocols,
+    "formats": formats,
 }

@@ -32,7 +32,8 @@ def tables(records: Sequence[Record]) -> tuple[Table, ...]:
         if isinstance(record.figures, Ceilings):
             continue
         cell = record.cell
-        groups[(cell.dataset, f"{cell.weights} weights", f"recipe {cell.recipe}", f"on {cell.device}")].append(record)
+        fixed = (cell.dataset, f"{cell.weights} weights", f"recipe {cell.recipe}", f"on {cell.device}")
+        groups[(*fixed, "B alone") if record.side else fixed].append(record)
     found = [table for fixed in sorted(groups) for table in _overviews(", ".join(fixed), groups[fixed], held)]
     found.append(_table("Models", _rows(records, held, Build), columns.MODELS, 3, notes.MODELS))
     found.append(_differences(records))
@@ -60,7 +61,8 @@ def _kinds(said: str, records: Sequence[Record], held: Reference) -> list[Table]
     return [
         _table(f"Training and accuracy: {said}", trained, columns.TRAINING, axes, notes.TRAINING),
         _table(f"Inference: {said}", predicted, columns.INFERENCE, axes, notes.INFERENCE),
-        _table(f"Exports: {said}", _export_rows(records), columns.EXPORTS, 4, notes.EXPORTS),
+        _table(f"Exports: {said}", _export_rows(records), columns.EXPORTS, 5, notes.EXPORTS),
+        _export_choice(said, records),
     ]
 
 
@@ -164,6 +166,21 @@ def _export_rows(records: Sequence[Record]) -> list[Row]:
         for record in row.records
         if isinstance(record.figures, Export)
     ]
+
+
+def _export_choice(said: str, records: Sequence[Record]) -> Table:
+    """Return a table of the best format of each model that was exported to several: for latency, size, and accuracy kept."""
+    models: dict[Cell, list[Row]] = defaultdict(list)
+    for row in _export_rows(records):
+        models[row.cell].append(row)
+    rows = [(*columns.model(own[0]), *columns.best_formats(own)) for own in models.values() if len(own) > 1]
+    return Table(
+        title=f"Which format: {said}",
+        columns=(*columns.MODEL, *columns.BEST_FORMATS),
+        labels=len(columns.MODEL) + len(columns.BEST_FORMATS),
+        rows=tuple(dict.fromkeys(rows)),
+        legend=tuple(notes.EXPORT_CHOICE.values()),
+    )
 
 
 def _order(row: Row) -> tuple[object, ...]:

@@ -24,6 +24,7 @@ from bench.report.format import counted
 from bench.report.table import Table, show
 from bench.report.tables import tables
 from bench.run.ceilings import ceilings_job
+from bench.run.formats import prepare
 from bench.run.installation import Installation, opened
 from bench.run.launcher import Isolation
 from bench.run.progress import Progress, duration
@@ -89,6 +90,7 @@ def _measure(options: Options, isolation: Isolation, others: Others, stored: "St
         isolation=isolation,
         time_budget_seconds=options.time_budget_seconds,
         others=others,
+        missing=prepare(todo),
     )
     if (limits := ceilings_job(todo)) is not None:
         todo = (limits, *todo)
@@ -119,8 +121,8 @@ def _against(options: Options) -> Against | None:
 def _warn_of_few(protocol: Protocol) -> None:
     if protocol.processes < FEWEST_FOR_INTERVAL:
         print(
-            f"{protocol.processes} pairs a row, where a verdict takes {FEWEST_FOR_INTERVAL} or more: it will hardly tell "
-            "anything; --protocol standard has 6, rigorous 10",
+            f"{counted(protocol.processes, 'pair')} a row, where a verdict takes {FEWEST_FOR_INTERVAL} or more: it will hardly "
+            "tell anything; --protocol standard has 6, rigorous 10",
             flush=True,
         )
 

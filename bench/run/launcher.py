@@ -117,7 +117,12 @@ class Launcher:
         framework = FRAMEWORKS[job.cell.framework]
         threads = job.protocol.threads or physical_cores()
         # CUDA numbers GPUs by speed unless told to go by their slots, as NVML does.
-        environment = {"OMP_NUM_THREADS": str(threads), "CUDA_DEVICE_ORDER": "PCI_BUS_ID", **framework.environment}
+        environment = {
+            "OMP_NUM_THREADS": str(threads),
+            "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
+            "TMPDIR": self._folder.name,  # What a job that is killed leaves behind goes with the launcher.
+            **framework.environment,
+        }
         installation = self._installations.get(job.side, OURS)
         key = (job.side, installation, framework.preload, *sorted(environment.items()))
         if key in self._servers and not self._servers[key].alive:

@@ -1,5 +1,6 @@
 """The runner: jobs become records, in order, under a time budget, whatever a job does and whenever it is stopped."""
 
+import hashlib
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -8,7 +9,8 @@ from pathlib import Path
 import msgspec
 
 from bench.errors import JobError
-from bench.measure import PROBE
+from bench.frameworks import FRAMEWORKS
+from bench.measure import EXPORTS, PROBE
 from bench.measure.nvml import open_gpu
 from bench.measure.statistics import median_interval
 from bench.plan.cell import Job, Side
@@ -31,7 +33,8 @@ COOLING_SECONDS = 120.0
 class Run(msgspec.Struct, frozen=True, kw_only=True):
     """What a run needs to know besides its jobs. `file` takes the records; the logs lie beside it in logs/<name>.
 
-    `others`: the installation and the environment of each side that does not run here.
+    `others`: the installation and the environment of each side that does not run here. `missing`: of an export what it needs
+    and could not be had.
     """
 
     file: Path
@@ -39,6 +42,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     isolation: Isolation
     time_budget_seconds: float | None
     others: Mapping[Side | None, tuple[Installation, Environment]] = {}
+    missing: Mapping[str, str] = {}
 
     @property
     def name(self) -> str:
@@ -50,6 +54,12 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
         side = f"-{job.side}" if job.side else ""
         return self.file.parent / "logs" / self.name / f"{number:04d}-{measurement}{side}-{job.process}.log"
 
+    def weights_file(self, job: Job) -> Path:
+        """Return the file in which a cell's accuracy leaves the weights for its exports: another for what trains otherwise."""
+        trained = f"{job.cell.id} {job.side} {job.seed} {hashes(job, matrix='')}"
+        name = hashlib.sha256(trained.encode()).hexdigest()[:12]
+        return self.file.parent / "weights" / self.name / f"{name}{FRAMEWORKS[job.cell.framework].checkpoint}"
+
 
 def run_jobs(jobs: Sequence[Job], run: Run, progress: Progress) -> int:
     """Do every job that has no final record yet, appending each record before the next job starts.
@@ -60,6 +70,7 @@ def run_jobs(jobs: Sequence[Job], run: Run, progress: Progress) -> int:
     installations = {side: installation for side, (installation, _) in run.others.items()}
     with Writer(run.file) as writer, Launcher(run.isolation, installations) as launcher:
         runner = _Runner(run, launcher, writer, progress)
+        jobs = _with_weights_files(jobs, run)
         groups = [group for group in together(jobs) if any(runner.final_record(job) is None for job in group)]
         waiting = [job for group in groups for job in group]
         progress.begin(waiting, done=len(jobs) - len(waiting))
@@ -90,9 +101,15 @@ class _Runner:
         self._logs = len(self._records)
 
     def final_record(self, job: Job) -> Record | None:
-        """Return the record that makes this job done: final, and made by the same card, recipe and protocol."""
+        """Return the record that makes this job done: final, and made by the same card, recipe and protocol.
+
+        An accuracy whose weights are wanted and are gone is not done.
+        """
         record = self._records.get(job.key)
         if record is None or record.status not in FINAL or record.seed != job.seed:
+            return None
+        wanted = job.weights_file if job.measurement == "accuracy" and record.status == "ok" else None
+        if wanted is not None and not Path(wanted).exists():
             return None
         return record if msgspec.structs.replace(record.hashes, matrix="") == hashes(job, matrix="") else None
 
@@ -122,7 +139,7 @@ class _Runner:
 
     def _measure(self, jobs: Sequence[tuple[Job, Job]]) -> list[Record]:
         """Measure jobs, each as asked for and with its size, and append their records."""
-        refused = {job.key: outcome for job, resolved in jobs if (outcome := _refuse(resolved))}
+        refused = {job.key: outcome for job, resolved in jobs if (outcome := _refuse(resolved, self._run.missing))}
         records = [
             self._append(job, resolved, _without_process(refused[job.key]), None)
             for job, resolved in jobs
@@ -218,8 +235,26 @@ def _cool(record: Record) -> None:
         time.sleep(1)
 
 
-def _refuse(job: Job) -> Outcome | None:
+def _with_weights_files(jobs: Sequence[Job], run: Run) -> list[Job]:
+    """Return the jobs, those told where the weights go that of a cell both train and are exported."""
+    exported = {job.cell for job in jobs if job.measurement in EXPORTS}
+    trained = {job.cell for job in jobs if job.measurement == "accuracy"}
+
+    def told(job: Job) -> Job:
+        concerned = job.measurement in EXPORTS or (job.measurement == "accuracy" and job.process == 0)
+        if not concerned or job.cell not in exported & trained:
+            return job
+        file = run.weights_file(job)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        return msgspec.structs.replace(job, weights_file=str(file.absolute()))
+
+    return [told(job) for job in jobs]
+
+
+def _refuse(job: Job, missing: Mapping[str, str]) -> Outcome | None:
     """Return the outcome of a job that needs no process to be known."""
+    if job.measurement in missing:
+        return Outcome(status="unavailable", reason=missing[job.measurement])
     found = refusal(job.cell)
     return Outcome(status=found[0], reason=found[1]) if found else None
 

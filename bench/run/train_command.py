@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, cast
 import msgspec
 
 from bench.errors import JobError, OutOfMemory, UsageError, unknown
-from bench.export import FORMATS
 from bench.frameworks import FRAMEWORKS, library, use
 from bench.plan.cards import dataset_card, dataset_names, model_card
 from bench.plan.cell import Cell, Execution
 from bench.plan.matrix import Grid, check, expand
 from bench.plan.recipe import recipe
 from bench.plan.refusal import refusal
+from bench.run.export_command import check_names
 
 if TYPE_CHECKING:
     from bench.records.trained import Metrics
@@ -54,13 +54,11 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
 def run(options: Options) -> "Metrics":
     """Train, leave the folder complete, and export what was asked for; raise `UsageError` before anything is trained."""
-    for name in options.formats:
-        if name not in FORMATS:
-            raise unknown("format", name, FORMATS)
+    check_names(options.formats)
     framework = _framework(options)
     use(framework)
     cell = _cell(options, framework)
-    from bench.export.find import write
+    from bench.run.exported import export_all
     from bench.run.train import Asked, train
     from bench.run.training_progress import TrainingProgress
     from bench.run.worker import status
@@ -79,8 +77,7 @@ def run(options: Options) -> "Metrics":
     with TrainingProgress() as progress:
         try:
             trial, metrics = train(asked, progress)
-            for name in options.formats:
-                progress.tell(f"exported {write(trial.source(), name, options.out)}")
+            export_all(options.out, trial, options.formats, progress.tell)
         except Exception as error:
             if status(framework, error) == "out_of_memory" and not isinstance(error, JobError):
                 raise OutOfMemory(f"{_SMALLER} ({str(error).strip().partition(chr(10))[0]})") from None

@@ -1,5 +1,7 @@
 """Jobs come in blocks, each cell once a block, in an order that only the seed decides."""
 
+import msgspec
+
 from bench.plan.jobs import jobs
 from bench.plan.matrix import Grid, expand
 from bench.plan.protocol import Protocol
@@ -52,3 +54,11 @@ def test_a_comparison_runs_a_and_b_one_after_the_other_and_turns_them_round():
         if job.side == "a":
             other = positions[job.cell.id, job.measurement, "b", job.process]
             assert abs(positions[job.key] - other) <= 2
+
+
+def test_the_control_is_drawn_from_cells_that_can_run():
+    grid = msgspec.structs.replace(GRID, measurements=("training",), precisions=("fp32", "tf32"))
+    planned = expand((grid,), "cpu")
+    for seed in range(20):
+        again = {job.cell.precision for job in jobs(planned, PROTOCOL, seed, "turns") if job.side == "a-again"}
+        assert again == {"fp32"}, "no CPU has TF32"

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from conftest import with_requests
 
 from bench.measure.telemetry import Telemetry
 from bench.measure.timing import Blocks
@@ -104,7 +105,8 @@ def test_sides_that_take_turns_are_no_strangers_to_each_other():
 def requests_of(kind: type, begun: float, **series: float) -> Record:
     """Return an inference or an export whose requests began then, five seconds of them, in a telemetry as `one` has."""
     record = next(r for r in read_file(FIXTURE) if isinstance(r.figures, kind))
-    figures = replace(
+    assert isinstance(record.figures, Inference | Export)
+    figures = with_requests(
         record.figures, latency_seconds=(0.5,) * 10, latency_begun_seconds=(begun,), latency_group_sizes=(10,)
     )
     return replace(one(**series), measurement=record.measurement, figures=figures)

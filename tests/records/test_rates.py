@@ -5,6 +5,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from conftest import with_requests
 
 from bench.measure.telemetry import Telemetry
 from bench.records.accuracy import Accuracy
@@ -93,7 +94,8 @@ def test_the_clock_of_a_quantity_is_that_of_its_own_time():
 @pytest.mark.parametrize("kind", [Inference, Export])
 def test_groups_of_requests_are_timed_too(kind: type):
     record = first(kind)
-    figures = replace(
+    assert isinstance(record.figures, Inference | Export)
+    figures = with_requests(
         record.figures,
         latency_seconds=(0.5, 0.5, 2.0),
         latency_begun_seconds=(103.0, 120.0),

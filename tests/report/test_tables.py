@@ -33,6 +33,7 @@ def test_every_measurement_has_its_table(records: list[Record]):
         "Training and accuracy",
         "Inference",
         "Exports",
+        "Which format",
         "Not measured",
     ]
 

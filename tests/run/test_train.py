@@ -79,8 +79,9 @@ def test_a_training_leaves_everything_it_takes_to_use_the_model(run_bench: Bench
     out = tmp_path / "out"
     left = {file.name for file in out.iterdir()}
     assert left == {
-        *("model.json", "model.safetensors", "model.onnx", "metrics.json", "curve.csv", "curve.png", "confusion.png")
+        *("model.json", "model.safetensors", "exports", "metrics.json", "curve.csv", "curve.png", "confusion.png")
     }
+    assert (out / "exports" / "onnx" / "model.onnx").is_file()
     rows = list(csv.DictReader((out / "curve.csv").open()))
     assert [row["epoch"] for row in rows] == ["1", "2", "3"]
     metrics = read_json(out / "metrics.json", Metrics)

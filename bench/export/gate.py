@@ -1,0 +1,71 @@
+"""The gate: an artifact that answers unlike its source has no other figures."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from bench.errors import Disagrees
+from bench.export.format import Floats, Precision
+
+
+class Tolerance(NamedTuple):
+    """`error`: the largest absolute error allowed, as a share of the largest absolute logit of the source. `decisions`: the
+    least share of equal decisions: of images the same top-1, or of images and labels the same side of one half.
+    """
+
+    error: float
+    decisions: float
+
+
+# Sums taken in another order differ by about 1e-7 of a value; through 50 layers that grows to some 1e-5 of the largest logit.
+# Weights in 16 bits are off by up to 2^-11 each, and such errors add up over the layers. Eight bits have no bound that follows
+# from arithmetic: what is asked is that the artifact is still the same classifier, and its own accuracy says what is lost.
+TOLERANCES: dict[Precision, Tolerance] = {
+    "fp32": Tolerance(1e-4, 1.0),
+    "fp16": Tolerance(2e-2, 0.99),
+    "int8-weights": Tolerance(0.25, 0.97),
+    "int8": Tolerance(0.5, 0.95),
+}
+
+
+class Agreement(NamedTuple):
+    """How alike two sets of logits are, over `images` images. `relative`: over the largest absolute expected logit."""
+
+    images: int
+    absolute: float
+    relative: float
+    decisions: float
+
+
+def agreement(expected: Floats, found: Floats, several_labels: bool = False) -> Agreement:
+    """Return how far the found logits are from the expected, both in [n, classes]; raise `Disagrees` for another shape."""
+    if expected.shape != found.shape:
+        raise Disagrees(f"the artifact gives logits in {list(found.shape)}, its source in {list(expected.shape)}")
+    absolute = float(np.max(np.abs(expected - found)))
+    if several_labels:
+        equal = float(np.mean((expected > 0) == (found > 0)))
+    else:
+        equal = float(np.mean(expected.argmax(axis=1) == found.argmax(axis=1)))
+    return Agreement(len(expected), absolute, absolute / float(np.max(np.abs(expected))), equal)
+
+
+def worst(found: Sequence[Agreement]) -> Agreement:
+    """Return the largest errors and the fewest equal decisions of several artifacts of one model."""
+    return Agreement(
+        images=found[0].images,
+        absolute=max(one.absolute for one in found),
+        relative=max(one.relative for one in found),
+        decisions=min(one.decisions for one in found),
+    )
+
+
+def check(name: str, precision: Precision, found: Agreement) -> None:
+    """Raise `Disagrees` where an artifact is further from its source than its precision is allowed."""
+    allowed = TOLERANCES[precision]
+    if found.relative <= allowed.error and found.decisions >= allowed.decisions:
+        return
+    raise Disagrees(
+        f"{name} differs from its source by {found.relative:.2g} of the largest logit (allowed {allowed.error:g}), and "
+        f"decides the same for {found.decisions:.1%} of {found.images} images (asked {allowed.decisions:.0%})"
+    )

@@ -1,0 +1,89 @@
+// Answers a question with TensorFlow.js, in Node.js and in a browser: format.py says what Question and Answer hold.
+// `read` returns a file's bytes as an ArrayBuffer: "model.json" and its weights, and "pixels". `now`: seconds, monotonic.
+
+const WARMUP_REQUESTS = 10, WARMUP_SECONDS = 1, BATCHES = 8, GROUPS = 20;
+
+// Returns the float32 values of a .npy file and their shape (NumPy's format 1.0).
+function readNumpy(bytes) {
+  const header = new TextDecoder().decode(bytes.slice(10, 10 + new DataView(bytes).getUint16(8, true)));
+  if (!header.includes("'<f4'") || header.includes("'fortran_order': True")) throw new Error(`not float32 in order: ${header}`);
+  const shape = header.match(/'shape': \(([^)]*)\)/)[1].split(",").filter((text) => text.trim()).map(Number);
+  return { shape, values: new Float32Array(bytes.slice(10 + header.length)) };
+}
+
+async function loadModel(tf, read) {
+  const model = JSON.parse(new TextDecoder().decode(await read("model.json")));
+  const parts = [];
+  for (const group of model.weightsManifest) for (const path of group.paths) parts.push(new Uint8Array(await read(path)));
+  const weightData = new Uint8Array(parts.reduce((size, part) => size + part.length, 0));
+  parts.reduce((place, part) => (weightData.set(part, place), place + part.length), 0);
+  return tf.loadGraphModel(tf.io.fromMemory({
+    modelTopology: model.modelTopology,
+    signature: model.signature,
+    format: model.format,
+    weightSpecs: model.weightsManifest.flatMap((group) => group.weights),
+    weightData: weightData.buffer,
+  }));
+}
+
+async function answer(tf, question, read, now) {
+  const { shape, values } = readNumpy(await read("pixels"));
+  const images = shape[0], size = question.batch_size, imageValues = values.length / images;
+  const batch = (start) => {
+    const found = new Float32Array(size * imageValues);
+    for (let place = 0; place < size; place++) {
+      const image = (start + place) % images;
+      found.set(values.subarray(image * imageValues, (image + 1) * imageValues), place * imageValues);
+    }
+    return found;
+  };
+  const timed = async (action) => {
+    const begun = now();
+    const result = await action();
+    return [result, now() - begun];
+  };
+  const [model, loadSeconds] = await timed(() => loadModel(tf, read));
+  const ask = async (pixels) => {
+    const given = tf.tensor(pixels, [size, ...shape.slice(1)]);
+    const logits = model.execute(given);
+    const found = await logits.data();
+    given.dispose();
+    logits.dispose();
+    return found;
+  };
+  const batches = Array.from({ length: Math.min(BATCHES, Math.ceil(images / size)) }, (_, number) => batch(number * size));
+  const [, firstSeconds] = await timed(() => ask(batches[0]));
+  const latency = [], begun = [], sizes = [];
+  let turn = 0, total = 0;
+  const request = async () => (await timed(() => ask(batches[turn++ % batches.length])))[1];
+  for (let seconds = 0, count = 0; question.requests && count < WARMUP_REQUESTS && seconds < WARMUP_SECONDS; count++) seconds += await request();
+  while (latency.length < question.requests && total < question.seconds) {
+    if (Math.max(latency.length / question.requests, total / question.seconds) * GROUPS >= sizes.length) {
+      begun.push(now());
+      sizes.push(0);
+    }
+    latency.push(await request());
+    sizes[sizes.length - 1]++;
+    total += latency[latency.length - 1];
+  }
+  let logits = null;
+  if (question.logits !== null) {
+    const found = [];
+    for (let start = 0; start < images; start += size) found.push(await ask(batch(start)));
+    const classes = found[0].length / size;
+    logits = new Float32Array(images * classes);
+    found.forEach((part, number) => logits.set(part.subarray(0, Math.min(size, images - number * size) * classes), number * size * classes));
+  }
+  const said = {
+    load_seconds: loadSeconds,
+    first_inference_seconds: firstSeconds,
+    latency_seconds: latency,
+    latency_begun_seconds: begun,
+    latency_group_sizes: sizes,
+    peak_resident_bytes: null,
+    training_frameworks: [],
+  };
+  return [said, logits];
+}
+
+if (typeof module !== "undefined") module.exports = { answer };

@@ -1,0 +1,31 @@
+// node.cjs MODULES: reads a question from standard input, and writes the answer to standard output.
+
+const fs = require("fs");
+const path = require("path");
+const { createRequire } = require("module");
+const { answer } = require("./answer.js");
+
+const find = createRequire(path.join(process.argv[2], "here.js"));
+console.log = console.warn = console.info = console.error; // Standard output is for the answer.
+const tf = find("@tensorflow/tfjs");
+const wasm = find("@tensorflow/tfjs-backend-wasm");
+
+const exactly = (buffer) => buffer.buffer.slice(buffer.byteOffset, buffer.byteOffset + buffer.byteLength);
+
+async function main() {
+  const question = JSON.parse(fs.readFileSync(0, "utf8"));
+  wasm.setWasmPaths(path.join(process.argv[2], "@tensorflow", "tfjs-backend-wasm", "dist") + path.sep);
+  if (!(await tf.setBackend("wasm"))) throw new Error("TensorFlow.js has no WebAssembly backend here");
+  await tf.ready();
+  const read = async (name) => exactly(fs.readFileSync(name === "pixels" ? question.pixels : path.join(question.artifact, name)));
+  // Node's clock is the machine's monotonic one, which telemetry shares.
+  const [said, logits] = await answer(tf, question, read, () => Number(process.hrtime.bigint()) / 1e9);
+  if (logits !== null) fs.writeFileSync(`${question.logits}.raw`, new Uint8Array(logits.buffer));
+  said.peak_resident_bytes = process.resourceUsage().maxRSS * 1024;
+  process.stdout.write(JSON.stringify(said));
+}
+
+main().catch((error) => {
+  console.error(error.message);
+  process.exit(1);
+});

@@ -1,0 +1,127 @@
+"""Making artifacts, whole or not at all, and asking them in processes of their own."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import takewhile
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from bench.data.dataset import Split
+from bench.errors import JobError
+from bench.export.find import find_exporter
+from bench.export.format import Answer, Format, Question, Wanted
+from bench.frameworks.trial import Source, Trial
+from bench.plan.files import PACKAGE
+
+# As many images of the training split show a quantiser what values there are.
+CALIBRATION_IMAGES = 256
+# Of a process's last words; some errors have several.
+_LINES = 4
+_RUNTIME = "import sys; sys.path.insert(0, sys.argv.pop(1)); from bench.export.runtime import main; main(*sys.argv[1:])"
+
+
+class Made(msgspec.Struct, frozen=True, kw_only=True):
+    """What was made of one model: of a static format an artifact for each batch size, else one for all.
+
+    `export_seconds` and `artifact_bytes` are of the first one alone. `method`: what the exporter says it did.
+    """
+
+    format: str
+    chosen: Format
+    artifacts: dict[int, Path]
+    export_seconds: float
+    artifact_bytes: int
+    method: str
+
+    def ask(
+        self,
+        pixels: Path,
+        batch_size: int,
+        threads: int,
+        *,
+        logits: Path | None = None,
+        requests: int = 0,
+        seconds: float = 0.0,
+    ) -> Answer:
+        """Ask the artifact for a batch size in a fresh process; raise `JobError` with its last words where it does not answer."""
+        question = Question(
+            format=self.format,
+            artifact=str(self.artifacts[batch_size]),
+            pixels=str(pixels),
+            batch_size=batch_size,
+            threads=threads,
+            logits=str(logits) if logits else None,
+            requests=requests,
+            seconds=seconds,
+        )
+        # fp32 is fp32 there; and what runs on the CPU must not find a GPU, and take memory of it.
+        gpu = {"NVIDIA_TF32_OVERRIDE": "0"} if self.chosen.device == "cuda" else {"CUDA_VISIBLE_DEVICES": ""}
+        with tempfile.TemporaryDirectory() as folder:
+            asked, answered = Path(folder, "question.json"), Path(folder, "answer.json")
+            asked.write_bytes(msgspec.json.encode(question))
+            done = subprocess.run(
+                [sys.executable, "-P", "-c", _RUNTIME, str(PACKAGE.parent), str(asked), str(answered)],
+                env=os.environ | {"OMP_NUM_THREADS": str(threads)} | gpu,
+                stdin=subprocess.DEVNULL,
+                stdout=sys.stderr,
+                stderr=subprocess.PIPE,
+                text=True,
+                errors="replace",
+            )
+            print(done.stderr, file=sys.stderr)
+            if done.returncode or not answered.exists():
+                raise JobError(f"{self.format} was not run: {_last_words(done)}")
+            return msgspec.json.decode(answered.read_bytes(), type=Answer)
+
+
+def _last_words(done: "subprocess.CompletedProcess[str]") -> str:
+    """Return in one line what a process ended with: of a traceback the error, and not the frames, which are indented."""
+    if done.returncode < 0:
+        return f"its process was killed by {signal.Signals(-done.returncode).name}"
+    lines = [line for line in done.stderr.splitlines() if line.strip()]
+    said = list(takewhile(lambda line: not line.startswith("  "), reversed(lines)))[::-1]
+    return " ".join(line.strip() for line in said[-_LINES:]) or f"its process ended with status {done.returncode}"
+
+
+def make(name: str, source: Source, training: Split, trial: Trial, folder: Path, batch_sizes: Sequence[int]) -> Made:
+    """Export a model into an empty folder, for the first batch size first; raise what the exporter raises."""
+    chosen, exporter = find_exporter(name, source.kind)
+    shown = np.linspace(0, len(training) - 1, min(len(training), CALIBRATION_IMAGES)).astype(np.int64)
+    pixels = trial.normalise(training.batch(shown)) if chosen.precision == "int8" else None
+    artifact = folder / f"model{chosen.suffix}"
+    begun = time.perf_counter()
+    method = exporter.export(source, Wanted(artifact, batch_sizes[0] if chosen.static else None, pixels))
+    seconds = time.perf_counter() - begun
+    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    artifacts = dict.fromkeys(batch_sizes, artifact)
+    if chosen.static:
+        for batch_size in batch_sizes[1:]:
+            artifacts[batch_size] = folder / f"model-{batch_size}{chosen.suffix}"
+            exporter.export(source, Wanted(artifacts[batch_size], batch_size, pixels))
+    return Made(
+        format=name, chosen=chosen, artifacts=artifacts, export_seconds=seconds, artifact_bytes=size, method=method
+    )
+
+
+@contextmanager
+def whole(folder: Path) -> Iterator[Path]:
+    """Yield an empty folder that takes another's place at the end, or on an error leaves it as it was."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    beside = folder.with_name(f"{folder.name}.part")
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir()
+    try:
+        yield beside
+        shutil.rmtree(folder, ignore_errors=True)
+        beside.rename(folder)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)

@@ -1,0 +1,127 @@
+"""A graph model of TensorFlow.js, for any batch, run by its WebAssembly backend in a headless Chromium."""
+
+import http.server
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import ClassVar
+
+import msgspec
+
+from bench.errors import JobError, Unavailable
+from bench.export import tfjs, tfjs_environment
+from bench.export.format import Answer, Question, Tell
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
+_LOOK_SECONDS, _LIMIT_SECONDS = 0.2, 300.0
+
+
+def chromium() -> str:
+    """Return the browser's program; raise `Unavailable` where there is none."""
+    found = next(filter(None, map(shutil.which, NAMES)), None)
+    if found is None:
+        raise Unavailable(f"no Chromium on the path ({', '.join(NAMES)}): apt-get install chromium")
+    return found
+
+
+class Page(http.server.SimpleHTTPRequestHandler):
+    """Serves files to a page, and takes what it posts.
+
+    `folders`: by the first part of an address, where its files lie. `posted`: by its address, what came.
+    """
+
+    folders: ClassVar[dict[str, Path]] = {}
+    posted: ClassVar[dict[str, bytes]] = {}
+
+    def translate_path(self, path: str) -> str:
+        first, _, rest = path.partition("?")[0].lstrip("/").partition("/")
+        return str(self.folders.get(first, Path("/nowhere")) / rest)
+
+    def end_headers(self) -> None:
+        """Isolate the page, without which a browser has no threads for it and a coarse clock."""
+        self.send_header("Cross-Origin-Opener-Policy", "same-origin")
+        self.send_header("Cross-Origin-Embedder-Policy", "require-corp")
+        super().end_headers()
+
+    def do_POST(self) -> None:
+        self.posted[self.path] = self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        """Say nothing of each request."""
+
+
+def visit(address: str, folders: dict[str, Path], until: tuple[str, ...]) -> dict[str, bytes]:
+    """Open an address of our own server in a headless browser until it has posted one of `until`; return all it posted."""
+    served = type("Served", (Page,), {"folders": folders, "posted": {}})
+    with (
+        http.server.ThreadingHTTPServer(("127.0.0.1", 0), served) as server,
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile,
+    ):
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        command = [
+            *(chromium(), "--headless", "--disable-gpu", "--no-first-run", "--disable-background-networking"),
+            *(["--no-sandbox"] if os.geteuid() == 0 else []),
+            *(f"--user-data-dir={profile}", f"http://127.0.0.1:{server.server_port}/{address}"),
+        ]
+        browser = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, process_group=0)
+        end = time.monotonic() + _LIMIT_SECONDS
+        try:
+            while not served.posted.keys() & set(until):  # type: ignore[attr-defined]
+                try:
+                    browser.wait(_LOOK_SECONDS)
+                except subprocess.TimeoutExpired:
+                    if time.monotonic() > end:
+                        raise JobError(f"in Chromium: no answer within {_LIMIT_SECONDS:g} s") from None
+                    continue
+                raise JobError(f"Chromium ended with status {browser.returncode}")
+        finally:
+            os.killpg(browser.pid, signal.SIGKILL)
+            browser.wait()
+            server.shutdown()
+        return dict(served.posted)  # type: ignore[attr-defined]
+
+
+def _answer(question: Question) -> Answer:
+    artifact, pixels = Path(question.artifact), Path(question.pixels)
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "question.json").write_bytes(msgspec.json.encode(question))
+        folders = {
+            "page": tfjs.JAVASCRIPT,
+            "modules": tfjs_environment.modules(),
+            "asked": Path(folder),
+            "model": artifact,
+            "images": pixels.parent,
+        }
+        posted = visit("page/browser.html", folders, ("/answer", "/error"))
+    if "/error" in posted:
+        raise JobError(f"in Chromium: {posted['/error'].decode(errors='replace')}")
+    if question.logits is not None:
+        Path(f"{question.logits}.raw").write_bytes(posted["/logits"])
+        tfjs.keep_logits(question)
+    return msgspec.json.decode(posted["/answer"], type=Answer)
+
+
+def _needs() -> None:
+    chromium()
+    tfjs_environment.needs()
+
+
+def _prepare(tell: Tell) -> None:
+    chromium()
+    tfjs_environment.prepare(tell)
+
+
+FORMAT = tfjs.FORMAT._replace(
+    runtime="TensorFlow.js, WebAssembly in Chromium",
+    answer=_answer,
+    several_threads=True,
+    needs=_needs,
+    prepare=_prepare,
+)

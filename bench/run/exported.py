@@ -1,0 +1,104 @@
+"""A trained model in formats that need no training framework, each with its labels and an example beside it."""
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+
+from bench.data.read import read_dataset
+from bench.errors import JobError
+from bench.export.find import find
+from bench.export.gate import Agreement
+from bench.export.make import Made, make, whole
+from bench.export.measure import compare, first, write_pixels
+from bench.export.tfjs import place_modules
+from bench.frameworks import FRAMEWORKS
+from bench.frameworks.trial import Trial
+from bench.plan.files import PACKAGE
+from bench.records.environment import physical_cores
+from bench.records.trained import MODEL, Trained, read_json
+
+COMPARED_IMAGES = 256
+_EXAMPLES = PACKAGE / "export" / "examples"
+
+
+class Exported(msgspec.Struct, frozen=True, kw_only=True):
+    """One format's outcome: what was made and how it agrees with its source, or the reason why there is none."""
+
+    format: str
+    artifact: Path | None = None
+    made: Made | None = None
+    agreement: Agreement | None = None
+    reason: str | None = None
+
+    @property
+    def described(self) -> str:
+        """The outcome in one line."""
+        if self.made is None or self.agreement is None:
+            return f"{self.format}: {self.reason}"
+        return (
+            f"{self.format}: {self.artifact}, {self.made.artifact_bytes / 2**20:.1f} MiB in "
+            f"{self.made.export_seconds:.1f} s; of {self.agreement.images} images it decides the same for "
+            f"{self.agreement.decisions:.1%}, largest error {self.agreement.relative:.0e} of the largest logit"
+        )
+
+
+def export(folder: Path, trained: Trained, trial: Trial, formats: Sequence[str]) -> Iterator[Exported]:
+    """Export a trained model to each format, below its folder in exports/FORMAT, and say how each went.
+
+    What disagrees with the model, or fails, leaves what was there before.
+    """
+    dataset = read_dataset(trained.cell.dataset, trained.cell.image_size)
+    compared = first(dataset.test, COMPARED_IMAGES)
+    expected = trial.logits(compared)
+    for name in formats:
+        try:
+            find(name).prepare(lambda said: print(said, flush=True))
+            with whole(folder / "exports" / name) as place, tempfile.TemporaryDirectory() as beside:
+                made = make(name, trial.source(), dataset.training, trial, place, (1,))
+                pixels = write_pixels(trial, compared, Path(beside, "pixels.npy"))
+                _, found, _ = compare(made, pixels, expected, physical_cores(), dataset.several_labels)
+                _write_beside(made, trained, trial, place)
+            artifact = folder / "exports" / name / made.artifacts[1].name
+            yield Exported(format=name, artifact=artifact, made=made, agreement=found)
+        except JobError as error:
+            yield Exported(format=name, reason=str(error))
+        except Exception as error:  # A converter raises anything; the next format may well succeed.
+            yield Exported(format=name, reason=f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}")
+
+
+def export_all(folder: Path, trial: Trial, formats: Sequence[str], tell: Callable[[str], None]) -> None:
+    """Export what a training has left in a folder, telling how each format went; raise `JobError` once all are tried."""
+    failed = []
+    for exported in export(folder, read_json(folder / MODEL, Trained), trial, formats):
+        tell(exported.described)
+        failed += [exported.format] if exported.reason else []
+    if failed:
+        raise JobError(f"the model is trained and lies in {folder}, but was not exported to {', '.join(failed)}")
+
+
+def _write_beside(made: Made, trained: Trained, trial: Trial, folder: Path) -> None:
+    """Put beside an artifact its labels, the facts about its pictures, and an example that runs it."""
+    (folder / "labels.txt").write_text("".join(f"{label}\n" for label in trained.classes))
+    pixels = trial.pixels()
+    facts = {
+        "labels": trained.classes,
+        "image_size": trained.cell.image_size,
+        "mean": pixels.mean,
+        "std": pixels.std,
+        "order": pixels.order,
+        "channels_first": FRAMEWORKS[trained.cell.framework].channels_first,
+        "thresholds": (trained.thresholds or (0.5,) * len(trained.classes)) if trained.recipe.several_labels else None,
+    }
+    (folder / "picture.json").write_bytes(msgspec.json.format(msgspec.json.encode(facts), indent=2) + b"\n")
+    example = made.chosen.example
+    if example is None:
+        return
+    if example.endswith(".html"):
+        shutil.copy(_EXAMPLES / example, folder / "index.html")
+        place_modules(folder / "tfjs")
+    else:
+        shutil.copy(_EXAMPLES / example, folder / "example.py")
+        shutil.copy(_EXAMPLES / "picture.py", folder)
