@@ -1,11 +1,11 @@
 """A package of AOTInductor: the program of torch.export compiled to native code, run by its own runner on the CPU."""
 
-from pathlib import Path
+from typing import Any
 
 from bench.errors import Unavailable
-from bench.export.format import Exporter, Floats, Format, Run, Source, Wanted
-from bench.export.runtime import python_runtime
+from bench.export.format import Exporter, Format, Source, Wanted
 from bench.export.torch_export import exported
+from bench.export.torchscript import module_runtime
 
 
 def _from_torch(source: Source, wanted: Wanted) -> str:
@@ -19,18 +19,10 @@ def _from_torch(source: Source, wanted: Wanted) -> str:
     return "torch.export, AOTInductor, any batch"
 
 
-def _load(artifact: Path, threads: int) -> Run:
+def _open(artifact: str) -> Any:
     import torch
 
-    torch.set_num_threads(threads)
-    runner = torch._inductor.aoti_load_package(str(artifact))
-
-    def run(pixels: Floats) -> Floats:
-        with torch.inference_mode():
-            logits: Floats = runner(torch.from_numpy(pixels)).numpy()
-        return logits
-
-    return run
+    return torch._inductor.aoti_load_package(artifact)
 
 
 def _needs() -> None:
@@ -46,7 +38,7 @@ FORMAT = Format(
     suffix=".pt2",
     example="run_aotinductor.py",
     exporters={kind: Exporter(_from_torch, ("torch._inductor",)) for kind in ("torch", "keras-torch")},
-    answer=python_runtime(_load),
+    answer=module_runtime(_open),
     packages=("torch._inductor.package",),
     needs=_needs,
 )

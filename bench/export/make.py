@@ -93,10 +93,11 @@ def _last_words(done: "subprocess.CompletedProcess[str]") -> str:
 
 
 def make(name: str, source: Source, training: Split, trial: Trial, folder: Path, batch_sizes: Sequence[int]) -> Made:
-    """Export a model into an empty folder, for the first batch size first; raise what the exporter raises."""
+    """Export a model into a folder, new or empty, for the first batch size first; raise what the exporter raises."""
     chosen, exporter = find_exporter(name, source.kind)
     shown = np.linspace(0, len(training) - 1, min(len(training), CALIBRATION_IMAGES)).astype(np.int64)
     pixels = trial.normalise(training.batch(shown)) if chosen.precision == "int8" else None
+    folder.mkdir(exist_ok=True)
     artifact = folder / f"model{chosen.suffix}"
     begun = time.perf_counter()
     method = exporter.export(source, Wanted(artifact, batch_sizes[0] if chosen.static else None, pixels))

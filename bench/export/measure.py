@@ -11,6 +11,7 @@ from bench.export.find import find
 from bench.export.format import Floats
 from bench.export.gate import Agreement, agreement, check, worst
 from bench.export.make import Made, make
+from bench.export.runtime import BATCHES
 from bench.frameworks.trial import Trial
 from bench.measure.context import Context
 from bench.measure.scores import top_k
@@ -19,8 +20,6 @@ from bench.records.record import ArtifactTiming, Export
 # Some libraries start the last normalisation of each residual block at zero. Left so, half of the network could be wrong
 # without a difference, and an exporter may fold it away: the artifact would be smaller and faster than a trained one.
 TRAINING_STEPS = 8
-# Batches that are timed; what times them need hold no more images.
-_TIMED_BATCHES = 8
 
 
 def measure(context: Context) -> Export:
@@ -38,10 +37,10 @@ def measure(context: Context) -> Export:
     expected = trial.logits(tested)
     sizes = tuple(dict.fromkeys((1, context.batch_size)))
     with tempfile.TemporaryDirectory() as folder:
-        made = make(name, trial.source(), dataset.training, trial, _below(folder, "made"), sizes)
+        made = make(name, trial.source(), dataset.training, trial, Path(folder, "made"), sizes)
         pixels = write_pixels(trial, tested, Path(folder, "pixels.npy"))
         found, compared, frameworks = compare(made, pixels, expected, context.threads, dataset.several_labels)
-        timed = write_pixels(trial, first(tested, _TIMED_BATCHES * context.batch_size), Path(folder, "timed.npy"))
+        timed = write_pixels(trial, first(tested, BATCHES * context.batch_size), Path(folder, "timed.npy"))
         threads = dict.fromkeys((1, context.threads) if made.chosen.several_threads else (1,))
         timings = tuple(_time(made, timed, size, count, context) for count in threads for size in sizes)
     scored = trained and not dataset.several_labels
@@ -107,13 +106,6 @@ def _learn(context: Context) -> bool:
         raise Unavailable(f"the weights that the accuracy of this cell leaves are not there: {file}")
     context.trial.load(Path(file))
     return True
-
-
-def _below(folder: str, name: str) -> Path:
-    """Return an empty folder below another."""
-    made = Path(folder, name)
-    made.mkdir()
-    return made
 
 
 def _time(made: Made, pixels: Path, size: int, threads: int, context: Context) -> ArtifactTiming:

@@ -22,7 +22,7 @@ TRAINING_FRAMEWORKS = ("jax", "keras", "tensorflow", "timm", "torch", "torchvisi
 # So many requests are made before any is timed, or as many as this lasts.
 WARMUP_REQUESTS, WARMUP_SECONDS = 10, 1.0
 # Batches that take turns, so that no request finds the last one's images in the caches.
-_BATCHES = 8
+BATCHES = 8
 
 
 def main(question_file: str, answer_file: str) -> None:
@@ -54,7 +54,7 @@ def python_runtime(load: Callable[[Path, int], Run]) -> Callable[[Question], Ans
         pixels, size = np.load(question.pixels, mmap_mode="r"), question.batch_size
         batches = [
             np.ascontiguousarray(pixels[np.arange(start * size, (start + 1) * size) % len(pixels)])
-            for start in range(min(_BATCHES, -(-len(pixels) // size)))
+            for start in range(min(BATCHES, -(-len(pixels) // size)))
         ]
         run, load_seconds = _timed(lambda: load(Path(question.artifact), question.threads))
         _, first_seconds = _timed(lambda: run(batches[0]))

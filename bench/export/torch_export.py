@@ -1,10 +1,9 @@
 """A program of torch.export, for any batch, run as a module by PyTorch on the CPU."""
 
-from pathlib import Path
 from typing import Any
 
-from bench.export.format import Exporter, Floats, Format, Run, Source, Wanted
-from bench.export.runtime import python_runtime
+from bench.export.format import Exporter, Format, Source, Wanted
+from bench.export.torchscript import module_runtime
 
 
 def exported(source: Source) -> Any:
@@ -28,18 +27,10 @@ def _from_torch(source: Source, wanted: Wanted) -> str:
     return "torch.export, any batch"
 
 
-def _load(artifact: Path, threads: int) -> Run:
+def _open(artifact: str) -> Any:
     import torch
 
-    torch.set_num_threads(threads)
-    module = torch.export.load(artifact).module()
-
-    def run(pixels: Floats) -> Floats:
-        with torch.inference_mode():
-            logits: Floats = module(torch.from_numpy(pixels)).numpy()
-        return logits
-
-    return run
+    return torch.export.load(artifact).module()
 
 
 FORMAT = Format(
@@ -47,6 +38,6 @@ FORMAT = Format(
     suffix=".pt2",
     example="run_torch_export.py",
     exporters={kind: Exporter(_from_torch) for kind in ("torch", "keras-torch")},
-    answer=python_runtime(_load),
+    answer=module_runtime(_open),
     packages=("torch.export",),
 )

@@ -1,8 +1,10 @@
 """TorchScript, run by libtorch on the CPU."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from bench.export.format import Exporter, Floats, Format, Run, Source, Wanted
+from bench.export.format import Answer, Exporter, Floats, Format, Question, Run, Source, Wanted
 from bench.export.runtime import python_runtime
 
 
@@ -19,18 +21,29 @@ def _from_torch(source: Source, wanted: Wanted) -> str:
     return method
 
 
-def _load(artifact: Path, threads: int) -> Run:
+def module_runtime(open_module: Callable[[str], Any]) -> Callable[[Question], Answer]:
+    """Return what answers with a module of torch that `open_module` makes of an artifact, on the CPU."""
+
+    def load(artifact: Path, threads: int) -> Run:
+        import torch
+
+        torch.set_num_threads(threads)
+        module = open_module(str(artifact))
+
+        def run(pixels: Floats) -> Floats:
+            with torch.inference_mode():
+                logits: Floats = module(torch.from_numpy(pixels)).numpy()
+            return logits
+
+        return run
+
+    return python_runtime(load)
+
+
+def _open(artifact: str) -> Any:
     import torch
 
-    torch.set_num_threads(threads)
-    module = torch.jit.load(str(artifact), map_location="cpu")
-
-    def run(pixels: Floats) -> Floats:
-        with torch.inference_mode():
-            logits: Floats = module(torch.from_numpy(pixels)).numpy()
-        return logits
-
-    return run
+    return torch.jit.load(artifact, map_location="cpu")
 
 
 FORMAT = Format(
@@ -38,6 +51,6 @@ FORMAT = Format(
     suffix=".pt",
     example="run_torchscript.py",
     exporters={"torch": Exporter(_from_torch)},
-    answer=python_runtime(_load),
+    answer=module_runtime(_open),
     packages=("torch",),
 )

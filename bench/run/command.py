@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from bench.errors import UsageError
+from bench.measure import EXPORTS
 from bench.measure.statistics import FEWEST_FOR_INTERVAL
 from bench.plan.cell import Cell, Job, Side
 from bench.plan.estimate import estimate_seconds
@@ -128,7 +129,7 @@ def _warn_of_few(protocol: Protocol) -> None:
 
 
 def _has_speed(job: Job) -> bool:
-    return job.measurement in ("training", "inference") or job.measurement.startswith("export:")
+    return job.measurement in ("training", "inference", *EXPORTS)
 
 
 def _run(todo: Sequence[Job], run: Run) -> int:
