@@ -205,7 +205,8 @@ def test_a_loss_that_is_not_finite_is_told_with_its_epoch(make_job: MakeJob, exe
     outcome = execute_here(make_job("accuracy", architecture="fake/nan"))
     assert outcome.status == "diverged"
     assert outcome.reason is not None
-    assert outcome.reason.startswith("the training loss is nan from batch 1 of epoch 1 on; gradients are finite")
+    assert outcome.reason.startswith("the training loss is nan from batch 1 of epoch 1 on; with the weights that it")
+    assert "gradients are finite and reach every weight" in outcome.reason
 
 
 def test_batch_norm_that_keeps_its_old_statistics_answers_at_chance(make_job: MakeJob, execute_here: Execute):
