@@ -1,20 +1,37 @@
 """What the committed results must show, whoever measured them."""
 
+from collections import defaultdict
+from statistics import fmean
+
 import pytest
 from conftest import committed_results
 
 import bench
-from bench.records.accuracy import Accuracy
+from bench.records.accuracy import Accuracy, MultiLabelAccuracy
+from bench.records.record import Export
 from bench.records.store import read_file
 
-RESULTS = [file for file in committed_results() if file.name.startswith("quick-")]
-SIDE_BY_SIDE = [file for file in committed_results() if file.name.startswith("frameworks-")]
+
+def _measured_by(matrix):
+    return [file for file in committed_results() if file.name.startswith(f"{matrix}-")]
 
 
-@pytest.mark.parametrize("file", RESULTS, ids=lambda file: file.stem)
-def test_every_trained_architecture_learns_digits_alike_everywhere(file):
+QUICK, FRAMEWORKS, MULTILABEL = _measured_by("quick"), _measured_by("frameworks"), _measured_by("multilabel")
+DIGITS, EXPORTS = _measured_by("digits"), _measured_by("exports")
+
+
+def _name(file):
+    return file.stem
+
+
+def _accuracies(file):
     frame = bench.load(file)
-    accuracies = frame[(frame.measurement == "accuracy") & (frame.status == "ok")]
+    return frame[(frame.measurement == "accuracy") & (frame.status == "ok")]
+
+
+@pytest.mark.parametrize("file", QUICK, ids=_name)
+def test_every_trained_architecture_learns_digits_alike_everywhere(file):
+    accuracies = _accuracies(file)
     by_architecture = accuracies.groupby("architecture").test_top1
     assert len(by_architecture) >= 3
     assert (accuracies.groupby("architecture").framework.nunique() >= 2).all()
@@ -23,7 +40,7 @@ def test_every_trained_architecture_learns_digits_alike_everywhere(file):
     assert (by_architecture.max() - by_architecture.min() <= 0.02).all()
 
 
-@pytest.mark.parametrize("file", RESULTS, ids=lambda file: file.stem)
+@pytest.mark.parametrize("file", QUICK, ids=_name)
 def test_throughput_rows_cover_what_quick_promises(file):
     frame = bench.load(file)
     rates = frame[(frame.measurement == "inference") & (frame.status == "ok")]
@@ -34,15 +51,65 @@ def test_throughput_rows_cover_what_quick_promises(file):
     assert (rates.inference_images_per_second > 0).all()
 
 
-@pytest.mark.parametrize("file", SIDE_BY_SIDE, ids=lambda file: file.stem)
+@pytest.mark.parametrize("file", FRAMEWORKS, ids=_name)
 def test_every_framework_learns_digits_alike(file):
-    frame = bench.load(file)
-    accuracies = frame[(frame.measurement == "accuracy") & (frame.status == "ok")]
+    accuracies = _accuracies(file)
     assert accuracies.framework.nunique() == 5
     assert _splits(file) == 1
-    assert accuracies.test_top1.min() >= 0.95
+    assert accuracies.test_top1.min() >= 0.97
     means = accuracies.groupby("framework").test_top1.mean()
     assert means.max() - means.min() <= 0.02
+
+
+@pytest.mark.parametrize("file", DIGITS, ids=_name)
+def test_every_architecture_of_quick_learns_digits_in_every_library(file):
+    accuracies = _accuracies(file)
+    assert accuracies.groupby("framework").architecture.nunique().to_dict() == {
+        "keras-tensorflow": 3,
+        "timm": 6,
+        "torchvision": 6,
+    }
+    assert accuracies.test_top1.min() >= 0.97
+
+
+@pytest.mark.parametrize("file", MULTILABEL, ids=_name)
+def test_several_labels_are_learned_and_losses_for_rare_classes_help(file):
+    records = [record for record in read_file(file) if isinstance(record.figures, MultiLabelAccuracy)]
+    chosen: dict[tuple[str, str, str], list[float]] = defaultdict(list)
+    for record in records:
+        figures, cell = record.figures, record.cell
+        assert figures.validation_at_chosen.macro_f1 >= figures.validation_at_half.macro_f1
+        chosen[cell.framework, cell.dataset, cell.recipe].append(figures.test_at_chosen.macro_f1)
+    assert all(len(scores) == 5 for scores in chosen.values())
+    assert max(fmean(scores) for (_, dataset, _), scores in chosen.items() if dataset == "digits-multilabel") >= 0.95
+    rare = {recipe: fmean(scores) for (_, dataset, recipe), scores in chosen.items() if dataset.endswith("-imbalanced")}
+    assert max(rare["multilabel-weighted"], rare["multilabel-focal"]) > rare["multilabel"]
+
+
+@pytest.mark.parametrize("file", EXPORTS, ids=_name)
+def test_the_models_of_exports_learned_digits_and_every_format_on_a_cpu_was_timed(file):
+    accuracies = _accuracies(file)
+    assert sorted(accuracies.framework) == ["keras-tensorflow", "keras-torch", "timm", "torchvision"]
+    assert accuracies.test_top1.min() >= 0.97
+    not_timed = {record.measurement: record for record in read_file(file) if record.status != "ok"}
+    assert {name: record.status for name, record in not_timed.items()} == dict.fromkeys(
+        ("export:onnx-cuda", "export:onnx-tensorrt", "export:tensorrt"), "unsupported"
+    )
+    assert all("GPU" in record.reason for record in not_timed.values())
+
+
+@pytest.mark.parametrize("file", [*EXPORTS, *DIGITS], ids=_name)
+def test_int8_costs_at_most_a_point(file):
+    quantised = [
+        record for record in read_file(file) if record.measurement in ("export:onnx-int8", "export:litert-int8")
+    ]
+    lost = {
+        (record.cell.id, record.measurement): record.figures.source_top1 - record.figures.test_top1
+        for record in quantised
+        if isinstance(record.figures, Export)
+    }
+    assert lost
+    assert {key: points for key, points in lost.items() if points > 0.01} == {}
 
 
 def _splits(file):
@@ -50,6 +117,10 @@ def _splits(file):
     return len({record.figures.split_hashes for record in read_file(file) if isinstance(record.figures, Accuracy)})
 
 
-def test_results_are_committed():
-    assert RESULTS
-    assert SIDE_BY_SIDE
+@pytest.mark.parametrize(
+    "files",
+    [QUICK, FRAMEWORKS, DIGITS, MULTILABEL, EXPORTS],
+    ids=["quick", "frameworks", "digits", "multilabel", "exports"],
+)
+def test_results_are_committed(files):
+    assert files

@@ -12,7 +12,7 @@ import pytest
 from bench.errors import UsageError
 from bench.measure.telemetry import Telemetry
 from bench.measure.timing import Blocks
-from bench.records.record import Build, LoaderBlock, LoaderTiming, Record, Training
+from bench.records.record import Build, Export, LoaderBlock, LoaderTiming, Record, Training
 from bench.records.store import read_file
 from bench.report.compare import Comparison, compare, not_cleared, part, sides
 from bench.report.comparison import table
@@ -73,6 +73,17 @@ def test_a_row_of_one_process_has_no_verdict_and_does_not_pass_for_one_that_is_n
     assert column(found, "Processes") == ["4 and 1"] * 2
     (reason,) = not_cleared(found)
     assert reason.startswith("2 rows without a verdict, for too few processes")
+
+
+def test_an_export_of_one_process_decides_only_where_there_is_nothing_else():
+    exports = [record for record in read_file(FIXTURE) if isinstance(record.figures, Export)]
+    found = compare(part("a", exports), part("b", exports))
+    assert {pair.verdict for pair in found.pairs} == {None}
+    (reason,) = not_cleared(found)
+    assert reason.endswith("an export is timed in one process")
+    beside = compare(part("a", [*exports, *run(*QUICK)]), part("b", [*exports, *run(*QUICK)]), margin=0.05)
+    assert len(beside.pairs) > 2
+    assert not tuple(not_cleared(beside))
 
 
 def test_labels_set_two_parts_of_one_file_against_each_other():
@@ -311,7 +322,7 @@ def test_the_command_refuses_unlike_runs_and_fails_on_slower(tmp_path: Path, run
     assert run_bench("compare", a, one).returncode == 0
     unjudged = run_bench("compare", a, one, "--fail-on", "slower")
     assert unjudged.returncode == 1
-    assert unjudged.stderr == "bench: 2 rows without a verdict, for too few processes; an export always has one\n"
+    assert unjudged.stderr == "bench: 2 rows without a verdict, for too few processes\n"
 
 
 def test_a_run_whose_control_differs_does_not_pass_for_one_that_is_not_slower(tmp_path: Path, run_bench: RunBench):

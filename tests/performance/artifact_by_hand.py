@@ -1,0 +1,97 @@
+"""An artifact asked as someone would who measures it without a harness. Prints the median latency in seconds.
+
+`python artifact_by_hand.py FORMAT ARTIFACT PIXELS THREADS REQUESTS`; PIXELS: a .npy file of single batches.
+"""
+
+import statistics
+import sys
+import time
+
+import numpy as np
+
+WARMUP_REQUESTS = 10
+
+
+def onnx(artifact, threads):
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    session = onnxruntime.InferenceSession(artifact, options, providers=["CPUExecutionProvider"])
+    return lambda pixels: session.run(None, {"pixels": pixels})[0]
+
+
+def openvino(artifact, threads):
+    import openvino
+
+    settings = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+    request = openvino.Core().compile_model(artifact, "CPU", settings).create_infer_request()
+    return lambda pixels: request.infer([pixels], share_inputs=True)[0]
+
+
+def of_torch(opened, threads):
+    import torch
+
+    torch.set_num_threads(threads)
+
+    def run(pixels):
+        with torch.inference_mode():
+            return opened(torch.from_numpy(pixels)).numpy()
+
+    return run
+
+
+def torchscript(artifact, threads):
+    import torch
+
+    return of_torch(torch.jit.load(artifact), threads)
+
+
+def torch_export(artifact, threads):
+    import torch
+
+    return of_torch(torch.export.load(artifact).module(), threads)
+
+
+def aotinductor(artifact, threads):
+    import torch
+
+    return of_torch(torch._inductor.aoti_load_package(artifact), threads)
+
+
+def litert(artifact, threads):
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_path=artifact, num_threads=threads)
+    interpreter.allocate_tensors()
+    taken, given = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
+
+    def run(pixels):
+        interpreter.set_tensor(taken, pixels)
+        interpreter.invoke()
+        return interpreter.get_tensor(given)
+
+    return run
+
+
+def savedmodel(artifact, threads):
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    module = tf.saved_model.load(artifact)
+    return lambda pixels: module.serve(pixels).numpy()
+
+
+def main(name, artifact, pixels, threads, requests):
+    run = globals()[name.replace("-", "_")](artifact, int(threads))
+    batches, seconds = list(np.load(pixels)), []
+    for number in range(WARMUP_REQUESTS + int(requests)):
+        begun = time.perf_counter()
+        run(batches[number % len(batches)])
+        seconds.append(time.perf_counter() - begun)
+    print(statistics.median(seconds[WARMUP_REQUESTS:]))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
