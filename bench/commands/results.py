@@ -63,7 +63,9 @@ def compare(
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
     fail_on: Annotated[
         str | None,
-        typer.Option(metavar="slower", help="exit 1 when a row is SLOWER, B has none, or one that is no export's has no verdict"),
+        typer.Option(
+            metavar="slower", help="exit 1 when a row is SLOWER, B has none, or one that is no export's has no verdict"
+        ),
     ] = None,
 ) -> None:
     """Say row by row whether B is faster than A, slower, the same, or that the evidence does not tell."""

@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.data.decode import Choose, centred, decode, decode_crop, scale_crop
+from bench.data.decode import Choose, Scale, centred, crop, decode, decode_crop, scaler
 from bench.errors import JobError
 
 
@@ -30,10 +30,11 @@ class Split(Protocol):
     def batch(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Return the images at `indices`, uint8 in [n, size, size, 3]: each scaled to cover, cropped at the centre."""
 
-    def crop(self, indices: NDArray[np.int64], choose: Choose) -> NDArray[np.uint8]:
+    def crop(self, indices: NDArray[np.int64], choose: Choose, scale: Scale) -> NDArray[np.uint8]:
         """Return boxes of the images at `indices`, uint8 in [n, size, size, 3].
 
-        `choose` gets an image's height and width and returns the box to be scaled to the size, as top, left, height, width.
+        `choose` gets an image's height and width and returns the box, as top, left, height, width; `scale` gets the box,
+        uint8 in [height, width, 3], and returns it scaled to the size.
         """
 
     def hash(self) -> str:
@@ -59,9 +60,8 @@ class ArraySplit:
     def batch(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
         return self.images[indices]
 
-    def crop(self, indices: NDArray[np.int64], choose: Choose) -> NDArray[np.uint8]:
-        size = self.images.shape[1]
-        return np.stack([scale_crop(self.images[index], size, choose) for index in indices])
+    def crop(self, indices: NDArray[np.int64], choose: Choose, scale: Scale) -> NDArray[np.uint8]:
+        return np.stack([scale(crop(self.images[index], choose)) for index in indices])
 
     def hash(self) -> str:
         return _digest(self.images.tobytes(), self.labels)
@@ -80,10 +80,10 @@ class PixelSplit:
         return len(self.labels)
 
     def batch(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
-        return self.originals[indices] if self.in_memory else self.crop(indices, centred)
+        return self.originals[indices] if self.in_memory else self.crop(indices, centred, scaler(self.image_size))
 
-    def crop(self, indices: NDArray[np.int64], choose: Choose) -> NDArray[np.uint8]:
-        return np.stack([scale_crop(self.originals[index], self.image_size, choose) for index in indices])
+    def crop(self, indices: NDArray[np.int64], choose: Choose, scale: Scale) -> NDArray[np.uint8]:
+        return np.stack([scale(crop(self.originals[index], choose)) for index in indices])
 
     def hash(self) -> str:
         return _digest(self.originals.tobytes(), self.labels)
@@ -105,8 +105,8 @@ class FileSplit:
     def batch(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
         return np.stack([decode(self.files[index], self.image_size) for index in indices])
 
-    def crop(self, indices: NDArray[np.int64], choose: Choose) -> NDArray[np.uint8]:
-        return np.stack([decode_crop(self.files[index], self.image_size, choose) for index in indices])
+    def crop(self, indices: NDArray[np.int64], choose: Choose, scale: Scale) -> NDArray[np.uint8]:
+        return np.stack([decode_crop(self.files[index], self.image_size, choose, scale) for index in indices])
 
     def hash(self) -> str:
         try:
@@ -130,8 +130,8 @@ class RepeatedSplit:
     def batch(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
         return self._split.batch(indices % len(self._split))
 
-    def crop(self, indices: NDArray[np.int64], choose: Choose) -> NDArray[np.uint8]:
-        return self._split.crop(indices % len(self._split), choose)
+    def crop(self, indices: NDArray[np.int64], choose: Choose, scale: Scale) -> NDArray[np.uint8]:
+        return self._split.crop(indices % len(self._split), choose, scale)
 
     def hash(self) -> str:
         return self._split.hash()

@@ -12,6 +12,10 @@ from bench.errors import JobError
 
 Box = tuple[int, int, int, int]  # Top, left, height, width, in pixels of the upright original.
 Choose = Callable[[int, int], Box]  # From an image's height and width.
+Scale = Callable[
+    [NDArray[np.uint8]], NDArray[np.uint8]
+]  # From a part, in [height, width, 3], to one in [size, size, 3].
+_Edges = tuple[float, float, float, float]  # Left, top, right, bottom, in pixels as they are stored.
 
 _ORIENTATION = 0x0112
 _UPRIGHT = {
@@ -31,19 +35,26 @@ def decode(file: Path, image_size: int) -> NDArray[np.uint8]:
     Upright by its EXIF tag; grey and CMYK become RGB, 16 bits become 8, what is transparent lies on white. Raises
     `JobError`, which names the file, where it cannot be decoded to its end.
     """
-    return _square(file, image_size, centred)
+    return _part(file, image_size, centred, lambda image, box: _scaled(image, image_size, box))
 
 
-def decode_crop(file: Path, image_size: int, choose: Choose) -> NDArray[np.uint8]:
-    """Return the box of an image that `choose` names, scaled to uint8 in [size, size, 3]; else as `decode` does."""
-    return _square(file, image_size, choose)
+def decode_crop(file: Path, image_size: int, choose: Choose, scale: Scale) -> NDArray[np.uint8]:
+    """Return the box of an image that `choose` names, as `scale` scales it to the size; else as `decode` does.
+
+    Where the box is twice as large as the size, or more, `scale` gets it smaller, though not below the size.
+    """
+    return scale(_part(file, image_size, choose, Image.Image.crop))
 
 
-def scale_crop(pixels: NDArray[np.uint8], image_size: int, choose: Choose) -> NDArray[np.uint8]:
-    """Return the box of an image, uint8 in [height, width, 3], that `choose` names, scaled to [size, size, 3]."""
+def crop(pixels: NDArray[np.uint8], choose: Choose) -> NDArray[np.uint8]:
+    """Return the box of an image, uint8 in [height, width, 3], that `choose` names."""
     top, left, height, width = choose(*pixels.shape[:2])
-    box = (left, top, left + width, top + height)
-    return np.asarray(Image.fromarray(pixels).resize((image_size, image_size), Image.Resampling.BILINEAR, box))
+    return pixels[top : top + height, left : left + width]
+
+
+def scaler(image_size: int) -> Scale:
+    """Return what scales by averaging, as `decode` does."""
+    return lambda pixels: np.asarray(_scaled(Image.fromarray(pixels), image_size))
 
 
 def centred(height: int, width: int) -> Box:
@@ -63,7 +74,10 @@ def cannot(file: Path, error: Exception) -> JobError:
     return JobError(f"{file}: cannot be decoded: {str(error).replace(repr(str(file)), 'it') or type(error).__name__}")
 
 
-def _square(file: Path, size: int, choose: Choose) -> NDArray[np.uint8]:
+def _part(
+    file: Path, size: int, choose: Choose, take: Callable[[Image.Image, _Edges], Image.Image]
+) -> NDArray[np.uint8]:
+    """Return what `take` takes of an image, given the box as it is stored: RGB, upright."""
     try:
         image = Image.open(file)
         turn = orientation(image)
@@ -75,12 +89,13 @@ def _square(file: Path, size: int, choose: Choose) -> NDArray[np.uint8]:
         height, width = image.size if turn > 4 else image.size[::-1]
         box = _as_stored(choose(height, width), height, width, turn)
         try:
-            square = _scale(_smaller(image, box, size), size)
+            smaller, edges = _smaller(image, box, size)
+            part = _opaque(take(_scalable(smaller), edges))
         except MemoryError:
             raise
         except Exception as error:
             raise cannot(file, error) from error
-    return np.asarray(square.transpose(_UPRIGHT[turn]) if turn > 1 else square)
+    return np.array(part.transpose(_UPRIGHT[turn]) if turn > 1 else part)
 
 
 def _as_stored(box: Box, height: int, width: int, turn: int) -> Box:
@@ -95,7 +110,7 @@ def _as_stored(box: Box, height: int, width: int, turn: int) -> Box:
     return left, top, left + box_width, top + box_height
 
 
-def _smaller(image: Image.Image, box: Box, size: int) -> tuple[Image.Image, tuple[float, float, float, float]]:
+def _smaller(image: Image.Image, box: Box, size: int) -> tuple[Image.Image, _Edges]:
     """Return an image and its box, decoded at a half, a quarter or an eighth where the box is that many times too large.
 
     Only JPEG can; it takes a half to a fifth of the time.
@@ -108,12 +123,15 @@ def _smaller(image: Image.Image, box: Box, size: int) -> tuple[Image.Image, tupl
     return image, (left * scale, top * scale, right * scale, bottom * scale)
 
 
-def _scale(image_and_box: tuple[Image.Image, tuple[float, float, float, float]], size: int) -> Image.Image:
-    image, box = image_and_box
-    scaled = _scalable(image).resize((size, size), Image.Resampling.BILINEAR, box)
-    if scaled.mode == "RGBA":
-        scaled = Image.alpha_composite(Image.new("RGBA", scaled.size, "white"), scaled)
-    return scaled if scaled.mode == "RGB" else scaled.convert("RGB")
+def _scaled(image: Image.Image, size: int, box: _Edges | None = None) -> Image.Image:
+    return image.resize((size, size), Image.Resampling.BILINEAR, box)
+
+
+def _opaque(image: Image.Image) -> Image.Image:
+    """Return an image as RGB, what is transparent on white."""
+    if image.mode == "RGBA":
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _scalable(image: Image.Image) -> Image.Image:

@@ -9,10 +9,10 @@ from keras import ops
 from numpy.typing import NDArray
 
 from bench.data.dataset import Split
-from bench.data.decode import Choose
+from bench.data.decode import Choose, scaler
 from bench.errors import Unsupported
 from bench.frameworks.keras_network import Normalisation
-from bench.frameworks.trial import Images
+from bench.frameworks.trial import Images, Request
 from bench.plan.recipe import CROP_RATIO, Recipe
 
 # RandAugment's magnitude of 9 in 30; it draws a strength up to it.
@@ -104,11 +104,12 @@ def _drawing(states: list[keras.Variable], number: Any, seed: Any) -> Any:
     return keras.StatelessScope(state_mapping=list(zip(states, begun, strict=True)))
 
 
-def read(split: Split, recipe: Recipe, chosen: NDArray[np.int64], random: np.random.Generator) -> Images:
+def read(split: Split, request: Request, chosen: NDArray[np.int64], random: np.random.Generator) -> Images:
     """Return the images at `chosen`, uint8 in [n, size, size, 3], cut to random boxes where the recipe says so."""
-    if recipe.resized_crop is None:
+    share = request.recipe.resized_crop
+    if share is None:
         return split.batch(chosen)
-    return split.crop(chosen, random_box(recipe.resized_crop, random))
+    return split.crop(chosen, random_box(share, random), scaler(request.cell.image_size))
 
 
 def random_box(scale: tuple[float, float], random: np.random.Generator) -> Choose:

@@ -134,7 +134,7 @@ def batches(trial: "KerasTrial", split: Split, seed: int) -> Iterator[Batch]:
 
     def read(number: int) -> tuple[Images, NDArray[np.int64]]:
         chosen, random = order[number * size : (number + 1) * size], np.random.default_rng((seed, number))
-        return _cropped(keras_augment.read(split, recipe, chosen, random), padding, random), chosen
+        return _cropped(keras_augment.read(split, trial.request, chosen, random), padding, random), chosen
 
     def finished(images: Images, chosen: NDArray[np.int64]) -> Batch:
         return finish(images, split.labels[chosen], chosen, seed)

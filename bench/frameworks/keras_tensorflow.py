@@ -79,7 +79,7 @@ def _reader(trial: "KerasTrial", split: Split) -> tuple[Callable[[Any, Any], Any
 
     def read(chosen: Any, seed: Any) -> Any:
         try:
-            images = keras_augment.read(split, recipe, chosen, np.random.default_rng((seed, chosen[0])))
+            images = keras_augment.read(split, trial.request, chosen, np.random.default_rng((seed, chosen[0])))
         except JobError as error:
             failed.append(error)
             images = np.zeros((size, pixels, pixels, 3), np.uint8)

@@ -70,8 +70,9 @@ class TorchTrial:
         self.mix = pytorch_augment.of_batches(recipe, request.classes)
         self.batches = Loader(recipe, cell.image_size, self.batch_size, self.device).batches
         self.normalisation = request.pixels or weights.pixels
-        self.mean = torch.tensor(self.normalisation.mean, device=self.device).view(1, 3, 1, 1)
-        self.std = torch.tensor(self.normalisation.std, device=self.device).view(1, 3, 1, 1)
+        # Of a whole row of pixels: channel by channel takes three times as long.
+        self.mean = torch.tensor(self.normalisation.mean, device=self.device).repeat(request.cell.image_size)
+        self.std = torch.tensor(self.normalisation.std, device=self.device).repeat(request.cell.image_size)
         self.weights = weights
         self.published = published
 
@@ -262,8 +263,14 @@ class TorchTrial:
         return torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None)
 
     def _normalised(self, images: Tensor) -> Tensor:
-        pixels = images.to(self.device, non_blocking=True).permute(0, 3, 1, 2)
-        return ((pixels - self.mean) / self.std).to(self.dtype, memory_format=torch.channels_last)
+        rows = images.to(self.device, non_blocking=True).flatten(2)
+        if self._cuda:
+            pixels = rows.float().sub_(self.mean).div_(self.std)
+        else:  # NumPy converts as it subtracts: one thread of it is faster than two of torch, which the loader's processes want.
+            centred = np.subtract(rows.numpy(), self.mean.numpy())
+            pixels = torch.from_numpy(np.divide(centred, self.std.numpy(), out=centred))
+        pixels = pixels.view(images.shape).permute(0, 3, 1, 2)
+        return pixels.to(self.dtype, memory_format=torch.channels_last)
 
     def _place(self, images: Tensor, labels: Tensor) -> Batch:
         placed = labels.to(self.device, non_blocking=True)

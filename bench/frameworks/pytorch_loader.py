@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, SequentialSampler
+from torchvision.transforms import v2
 
 from bench.data.dataset import Split
 from bench.errors import JobError, Unsupported
@@ -87,6 +88,7 @@ class _Batches(Dataset[Batch]):
     def __init__(self, split: Split, resident: Tensor | None, recipe: Recipe, image_size: int, augmented: bool) -> None:
         self.split = split
         self.resident = resident
+        self.image_size = image_size
         self.choose = pytorch_augment.random_box(recipe) if augmented and not split.in_memory else None
         self.transform = (
             pytorch_augment.of_images(recipe, image_size, cropped=self.choose is not None) if augmented else None
@@ -107,5 +109,11 @@ class _Batches(Dataset[Batch]):
         if self.resident is not None:
             return self.resident[torch.from_numpy(chosen).to(self.resident.device)]
         if self.choose is not None:
-            return torch.from_numpy(self.split.crop(chosen, self.choose))
+            return torch.from_numpy(self.split.crop(chosen, self.choose, self._scaled))
         return torch.from_numpy(self.split.batch(chosen))
+
+    def _scaled(self, pixels: np.ndarray) -> np.ndarray:
+        """Scale by averaging, as Pillow does to within rounding, in half its time."""
+        part = torch.from_numpy(pixels).permute(2, 0, 1)
+        scaled: Tensor = v2.functional.resize(part, [self.image_size] * 2, antialias=True)
+        return scaled.permute(1, 2, 0).numpy()

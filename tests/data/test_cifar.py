@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bench.data.decode import scaler
 from bench.data.read import read_dataset
 from bench.errors import JobError
 
@@ -80,8 +81,8 @@ def test_images_are_scaled_when_asked_for_and_boxes_are_of_the_original(cifar10:
     original = Image.fromarray(as_pixels(images(2, 0)[0]))
     expected = original.resize((48, 48), Image.Resampling.BILINEAR)
     assert np.array_equal(test.batch(np.array([0]))[0], np.asarray(expected))
-    part = test.crop(np.array([0]), lambda height, width: (height - 8, 0, 8, 16))
-    expected = original.resize((48, 48), Image.Resampling.BILINEAR, (0, 24, 16, 32))
+    part = test.crop(np.array([0]), lambda height, width: (height - 8, 0, 8, 16), scaler(48))
+    expected = original.crop((0, 24, 16, 32)).resize((48, 48), Image.Resampling.BILINEAR)
     assert np.array_equal(part[0], np.asarray(expected))
 
 

@@ -6,6 +6,7 @@ import numpy as np
 from PIL import Image
 
 from bench.data.dataset import ArraySplit, Dataset, FileSplit, RepeatedSplit
+from bench.data.decode import scaler
 
 SOURCE = np.random.default_rng(0)
 
@@ -13,10 +14,10 @@ SOURCE = np.random.default_rng(0)
 def test_an_array_is_cut_to_the_box_that_each_image_is_asked_for():
     images = SOURCE.integers(0, 255, (3, 16, 16, 3), dtype=np.uint8)
     split = ArraySplit(lambda: images, np.arange(3))
-    whole = split.crop(np.array([2, 0]), lambda height, width: (0, 0, height, width))
+    whole = split.crop(np.array([2, 0]), lambda height, width: (0, 0, height, width), scaler(16))
     assert np.array_equal(whole, images[[2, 0]])
-    part = split.crop(np.array([1]), lambda height, width: (4, 8, 8, 8))
-    expected = Image.fromarray(images[1]).resize((16, 16), Image.Resampling.BILINEAR, (8, 4, 16, 12))
+    part = split.crop(np.array([1]), lambda height, width: (4, 8, 8, 8), scaler(16))
+    expected = Image.fromarray(images[1][4:12, 8:16]).resize((16, 16), Image.Resampling.BILINEAR)
     assert np.array_equal(part[0], np.asarray(expected))
 
 
@@ -24,7 +25,7 @@ def test_files_are_cut_alike(tmp_path: Path):
     pixels = SOURCE.integers(0, 255, (24, 32, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(tmp_path / "it.png")
     split = FileSplit((tmp_path / "it.png",), np.zeros(1, np.int64), 8)
-    found = split.crop(np.array([0, 0]), lambda height, width: (height - 8, width - 8, 8, 8))
+    found = split.crop(np.array([0, 0]), lambda height, width: (height - 8, width - 8, 8, 8), scaler(8))
     assert found.shape == (2, 8, 8, 3)
     assert np.array_equal(found[0], pixels[16:, 24:])
 
@@ -36,7 +37,8 @@ def test_a_repeated_split_begins_again_with_images_boxes_and_labels_of_either_fo
         assert len(split) == 9
         assert np.array_equal(split.labels[4], labels[1])
         assert np.array_equal(split.batch(np.array([4])), images[[1]])
-        assert np.array_equal(split.crop(np.array([5]), lambda height, width: (0, 0, height, width)), images[[2]])
+        box = split.crop(np.array([5]), lambda height, width: (0, 0, height, width), scaler(8))
+        assert np.array_equal(box, images[[2]])
 
 
 def test_several_labels_is_told_by_the_form_of_the_labels():

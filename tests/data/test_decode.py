@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from bench.data.decode import decode, decode_crop
+from bench.data.decode import decode, decode_crop, scaler
 from bench.errors import JobError
 
 
@@ -33,7 +33,7 @@ def test_a_box_is_cut_from_the_upright_picture_whichever_way_it_was_taken(tmp_pa
         asked.append((height, width))
         return 20, 40, 120, 200
 
-    found = decode_crop(file, 32, choose)
+    found = decode_crop(file, 32, choose, scaler(32))
     assert asked == [(upright.height, upright.width)]
     expected = upright.resize((32, 32), Image.Resampling.BILINEAR, (40, 20, 240, 140))
     assert abs(found.astype(int) - np.asarray(expected)).mean() < 2
@@ -60,10 +60,10 @@ def test_a_large_jpeg_is_decoded_no_larger_than_needed(tmp_path: Path, monkeypat
     monkeypatch.setattr(Image.Image, "resize", lambda image, *rest: (sizes.append(image.size), resize(image, *rest))[1])
     decode(file, 100)
     decode(file, 401)
-    decode_crop(file, 100, lambda height, width: (0, 0, 200, 300))
-    decode_crop(file, 100, lambda height, width: (0, 0, 199, 300))
-    decode_crop(file, 100, lambda height, width: (0, 0, 400, 199))
-    assert sizes == [(150, 100), (1200, 800), (600, 400), (1200, 800), (1200, 800)]
+    assert sizes == [(150, 100), (1200, 800)]
+    for box in ((0, 0, 200, 300), (0, 0, 199, 300), (0, 0, 400, 199)):
+        decode_crop(file, 100, lambda height, width, box=box: box, lambda part: (sizes.append(part.shape), part)[1])
+    assert sizes[2:] == [(100, 150, 3), (199, 300, 3), (400, 199, 3)]
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16"])
@@ -138,4 +138,4 @@ def test_a_missing_file_and_floating_point_pixels_are_named(tmp_path: Path):
 def test_a_mistake_of_whoever_chooses_the_box_is_not_the_files(tmp_path: Path):
     picture(20, 20).save(tmp_path / "it.png")
     with pytest.raises(ZeroDivisionError):
-        decode_crop(tmp_path / "it.png", 8, lambda height, width: (0, 0, 0 // 0, 1))
+        decode_crop(tmp_path / "it.png", 8, lambda height, width: (0, 0, 0 // 0, 1), scaler(8))

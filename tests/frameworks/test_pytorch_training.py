@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 import torch
 from conftest import CELL
+from sklearn.datasets import load_sample_images
 from torch import nn
 from torchvision.ops import sigmoid_focal_loss
 
-from bench.data.dataset import ArraySplit, Dataset
+from bench.data.dataset import ArraySplit, Dataset, PixelSplit
+from bench.data.decode import scaler
 from bench.data.read import read_dataset
 from bench.errors import Unsupported
 from bench.frameworks import FRAMEWORKS
@@ -247,6 +249,19 @@ def test_random_crops_have_the_areas_that_the_recipe_gives():
     assert 0.24 <= min(areas) < 0.3
     assert 0.45 < max(areas) <= 0.51
     assert random_box(PLAIN) is None
+
+
+def test_a_crop_is_scaled_as_pillow_scales_it():
+    said = changed(resized_crop=(0.3, 0.6), loader_workers=0)
+    photographs = np.stack(load_sample_images().images)
+    split = PixelSplit(photographs, np.arange(2), 64)
+    torch.manual_seed(0)
+    images, labels = next(Loader(said, 64, 2, torch.device("cpu")).batches(split, 0))
+    choose = random_box(said)
+    assert choose is not None
+    torch.manual_seed(0)
+    expected = split.crop(labels.numpy(), choose, scaler(64))
+    assert np.abs(images.numpy().astype(int) - expected).max() <= 1
 
 
 def test_images_in_memory_lie_on_the_device_once(digits: Dataset):
