@@ -98,7 +98,7 @@ def test_the_models_of_exports_learned_digits_and_every_format_on_a_cpu_was_time
     assert all("GPU" in record.reason for record in not_timed.values())
 
 
-@pytest.mark.parametrize("file", [*EXPORTS, *DIGITS], ids=_name)
+@pytest.mark.parametrize("file", EXPORTS, ids=_name)
 def test_int8_costs_at_most_a_point(file):
     quantised = [
         record for record in read_file(file) if record.measurement in ("export:onnx-int8", "export:litert-int8")
