@@ -5,7 +5,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from bench.data.dataset import Dataset, FileSplit, Split
+import numpy as np
+
+from bench.data.dataset import Dataset, FileSplit, Split, subset
 from bench.data.decode import decode
 from bench.errors import JobError
 
@@ -49,4 +51,4 @@ def _readable(part: str, split: Split, report: Callable[[str], None]) -> Split:
     if len(problems) == len(split):
         raise JobError(f"none of the {len(split)} images of the {part} split can be decoded; the first: {problems[0]}")
     kept = [position for position in range(len(split)) if position not in problems]
-    return FileSplit(tuple(split.files[position] for position in kept), split.labels[kept], split.image_size)
+    return subset(split, np.array(kept))

@@ -13,9 +13,8 @@ from itertools import takewhile
 from pathlib import Path
 
 import msgspec
-import numpy as np
 
-from bench.data.dataset import Split
+from bench.data.dataset import Split, spread
 from bench.errors import JobError
 from bench.export.find import find_exporter
 from bench.export.format import Answer, Format, Question, Wanted
@@ -95,7 +94,7 @@ def _last_words(done: "subprocess.CompletedProcess[str]") -> str:
 def make(name: str, source: Source, training: Split, trial: Trial, folder: Path, batch_sizes: Sequence[int]) -> Made:
     """Export a model into a folder, new or empty, for the first batch size first; raise what the exporter raises."""
     chosen, exporter = find_exporter(name, source.kind)
-    shown = np.linspace(0, len(training) - 1, min(len(training), CALIBRATION_IMAGES)).astype(np.int64)
+    shown = spread(training, CALIBRATION_IMAGES)
     pixels = trial.normalise(training.batch(shown)) if chosen.precision == "int8" else None
     folder.mkdir(exist_ok=True)
     artifact = folder / f"model{chosen.suffix}"

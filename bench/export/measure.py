@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.data.dataset import ArraySplit, Split
+from bench.data.dataset import Split, spread, subset
 from bench.errors import Unavailable, Unsupported
 from bench.export.find import find
 from bench.export.format import Floats
@@ -33,14 +33,17 @@ def measure(context: Context) -> Export:
     if find(name).device == "cuda" and not cell.device.startswith("cuda"):
         raise Unsupported(f"{name} runs on an NVIDIA GPU, and this cell on {cell.device}")
     trained = _learn(context)
-    tested = dataset.test if trained else first(dataset.test, context.job.protocol.compared_images)
+    tested = dataset.test
+    if not trained:
+        tested = subset(tested, spread(tested, context.job.protocol.compared_images))
     expected = trial.logits(tested)
     sizes = tuple(dict.fromkeys((1, context.batch_size)))
     with tempfile.TemporaryDirectory() as folder:
         made = make(name, trial.source(), dataset.training, trial, Path(folder, "made"), sizes)
         pixels = write_pixels(trial, tested, Path(folder, "pixels.npy"))
         found, compared, frameworks = compare(made, pixels, expected, context.threads, dataset.several_labels)
-        timed = write_pixels(trial, first(tested, BATCHES * context.batch_size), Path(folder, "timed.npy"))
+        some = subset(tested, spread(tested, BATCHES * context.batch_size))
+        timed = write_pixels(trial, some, Path(folder, "timed.npy"))
         threads = dict.fromkeys((1, context.threads) if made.chosen.several_threads else (1,))
         timings = tuple(_time(made, timed, size, count, context) for count in threads for size in sizes)
     scored = trained and not dataset.several_labels
@@ -59,12 +62,6 @@ def measure(context: Context) -> Export:
         runtime=made.chosen.runtime,
         method=made.method,
     )
-
-
-def first(split: Split, count: int) -> Split:
-    """Return the first images of a split, all where there are no more."""
-    chosen = np.arange(min(len(split), count))
-    return split if len(chosen) == len(split) else ArraySplit(lambda: split.batch(chosen), split.labels[chosen])
 
 
 def write_pixels(trial: Trial, split: Split, file: Path) -> Path:

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import msgspec
 
+from bench.data.dataset import spread, subset
 from bench.data.read import read_dataset
 from bench.errors import JobError
 from bench.export.find import find
 from bench.export.gate import Agreement
 from bench.export.make import Made, make, whole
-from bench.export.measure import compare, first, write_pixels
+from bench.export.measure import compare, write_pixels
 from bench.export.tfjs import place_modules
 from bench.frameworks import FRAMEWORKS
 from bench.frameworks.trial import Trial
@@ -51,7 +52,7 @@ def export(folder: Path, trained: Trained, trial: Trial, formats: Sequence[str])
     What disagrees with the model, or fails, leaves what was there before.
     """
     dataset = read_dataset(trained.cell.dataset, trained.cell.image_size)
-    compared = first(dataset.test, COMPARED_IMAGES)
+    compared = subset(dataset.test, spread(dataset.test, COMPARED_IMAGES))
     expected = trial.logits(compared)
     for name in formats:
         try:

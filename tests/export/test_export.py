@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from bench.data.dataset import Split
 from bench.errors import Disagrees, JobError, Unavailable
 from bench.export import FORMATS, gate, make, measure
 from bench.export.find import find, find_exporter
@@ -129,6 +130,19 @@ def test_an_artifact_that_answers_differently_fails(
     assert outcome.status == Disagrees.status == "failed"
     assert "differs from its source by 0.01 of the largest logit" in str(outcome.reason)
     assert outcome.figures is None
+
+
+def test_images_of_every_class_are_compared(make_job: MakeJob, execute_here: Execute, monkeypatch: pytest.MonkeyPatch):
+    """The test split of the digits stands in the order of its classes."""
+    compared: list[np.ndarray] = []
+
+    def write(trial: Any, split: Split, file: Path) -> Path:
+        compared.append(split.labels)
+        raise JobError("that is enough")
+
+    monkeypatch.setattr(measure, "write_pixels", write)
+    execute_here(make_job("export:torchscript", framework="timm", architecture="resnet18", compared_images=32))
+    assert set(compared[0]) == set(range(10))
 
 
 def test_what_a_format_cannot_be_made_from_is_unsupported(make_job: MakeJob, execute_here: Execute):
