@@ -82,14 +82,15 @@ def compare(
 
     Returns the logits of the first artifact, the worst agreement, and the training frameworks that their processes had imported.
     """
-    answers, frameworks = [], set()
+    answers, agreed, frameworks = [], [], set()
     for artifact, size in {file: size for size, file in made.artifacts.items()}.items():
         logits = pixels.with_name(f"{artifact.stem}-logits.npy")
         frameworks |= {*made.ask(pixels, size, threads, logits=logits).training_frameworks}
         answers.append(np.load(logits))
-    compared = worst([agreement(expected, found, several_labels) for found in answers])
-    check(made.format, made.chosen.precision, compared)
-    return answers[0], compared, tuple(sorted(frameworks))
+        agreed.append(agreement(expected, answers[-1], several_labels))
+        # Each by itself: the worst of a number and NaN may be the number.
+        check(made.format, made.chosen.precision, agreed[-1])
+    return answers[0], worst(agreed), tuple(sorted(frameworks))
 
 
 def _learn(context: Context) -> bool:

@@ -249,6 +249,18 @@ def test_every_artifact_of_a_static_format_passes_the_gate(tmp_path: Path):
     assert (agreed.relative, agreed.decisions, frameworks) == (0, 1, ())
 
 
+@pytest.mark.parametrize("several_labels", [False, True])
+def test_no_answer_of_a_second_artifact_that_is_not_a_number_passes_the_gate(several_labels: bool, tmp_path: Path):
+    made = artifact("onnx-static", tmp_path)
+    small_onnx(made.artifacts[1], opset=17)
+    made.artifacts[4] = tmp_path / "model-4.onnx"
+    small_onnx(made.artifacts[4], opset=17, operator="Sqrt")  # NaN for what is negative.
+    values = -np.arange(4 * 12, dtype=np.float32).reshape(4, 3, 2, 2)
+    np.save(tmp_path / "pixels.npy", values)
+    with pytest.raises(Disagrees, match="by nan of the largest logit"):
+        measure.compare(made, tmp_path / "pixels.npy", values.reshape(4, 12), 1, several_labels)
+
+
 def test_agreement_is_of_the_largest_logit():
     expected = np.array([[1.0, -4.0], [2.0, 3.0]], np.float32)
     found = np.array([[1.0, -4.0], [3.1, 3.0]], np.float32)
