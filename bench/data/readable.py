@@ -21,9 +21,9 @@ def readable(dataset: Dataset, report: Callable[[str], None]) -> Dataset:
     """
     return Dataset(
         classes=dataset.classes,
-        training=_readable("training", dataset.training, report),
-        validation=_readable("validation", dataset.validation, report),
-        test=_readable("test", dataset.test, report),
+        training=readable_split("training", dataset.training, report),
+        validation=readable_split("validation", dataset.validation, report),
+        test=readable_split("test", dataset.test, report),
     )
 
 
@@ -42,7 +42,8 @@ def _problem(file: Path) -> str | None:
     return None
 
 
-def _readable(part: str, split: Split, report: Callable[[str], None]) -> Split:
+def readable_split(part: str, split: Split, report: Callable[[str], None]) -> Split:
+    """Return one split without the images that cannot be decoded; raise `JobError` where none is left."""
     if not isinstance(split, FileSplit):
         return split
     problems = unreadable(split.files)

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import msgspec
 
-from bench.data.dataset import spread, subset
+from bench.data.dataset import Split, spread, subset
 from bench.data.read import read_dataset
+from bench.data.readable import readable_split
 from bench.errors import JobError
 from bench.export.find import find
 from bench.export.gate import Agreement
-from bench.export.make import Made, make, whole
+from bench.export.make import CALIBRATION_IMAGES, Made, make, whole
 from bench.export.measure import compare, write_pixels
 from bench.export.tfjs import place_modules
 from bench.frameworks import FRAMEWORKS
@@ -46,19 +47,26 @@ class Exported(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-def export(folder: Path, trained: Trained, trial: Trial, formats: Sequence[str]) -> Iterator[Exported]:
+def export(
+    folder: Path, trained: Trained, trial: Trial, formats: Sequence[str], tell: Callable[[str], None]
+) -> Iterator[Exported]:
     """Export a trained model to each format, below its folder in exports/FORMAT, and say how each went.
 
-    What disagrees with the model, or fails, leaves what was there before.
+    What disagrees with the model, or fails, leaves what was there before. Images that cannot be decoded are left out and told.
     """
     dataset = read_dataset(trained.cell.dataset, trained.cell.image_size)
-    compared = subset(dataset.test, spread(dataset.test, COMPARED_IMAGES))
+
+    def some(part: str, split: Split, count: int) -> Split:
+        return readable_split(part, subset(split, spread(split, count)), lambda said: tell(f"left out: {said}"))
+
+    shown = some("training", dataset.training, CALIBRATION_IMAGES)
+    compared = some("test", dataset.test, COMPARED_IMAGES)
     expected = trial.logits(compared)
     for name in formats:
         try:
-            find(name).prepare(lambda said: print(said, flush=True))
+            find(name).prepare(tell)
             with whole(folder / "exports" / name) as place, tempfile.TemporaryDirectory() as beside:
-                made = make(name, trial.source(), dataset.training, trial, place, (1,))
+                made = make(name, trial.source(), shown, trial, place, (1,))
                 pixels = write_pixels(trial, compared, Path(beside, "pixels.npy"))
                 _, found, _ = compare(made, pixels, expected, physical_cores(), dataset.several_labels)
                 _write_beside(made, trained, trial, place)
@@ -73,7 +81,7 @@ def export(folder: Path, trained: Trained, trial: Trial, formats: Sequence[str])
 def export_all(folder: Path, trial: Trial, formats: Sequence[str], tell: Callable[[str], None]) -> None:
     """Export what a training has left in a folder, telling how each format went; raise `JobError` once all are tried."""
     failed = []
-    for exported in export(folder, read_json(folder / MODEL, Trained), trial, formats):
+    for exported in export(folder, read_json(folder / MODEL, Trained), trial, formats, tell):
         tell(exported.described)
         failed += [exported.format] if exported.reason else []
     if failed:
