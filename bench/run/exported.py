@@ -10,7 +10,7 @@ import msgspec
 from bench.data.dataset import Split, spread, subset
 from bench.data.read import read_dataset
 from bench.data.readable import readable_split
-from bench.errors import JobError
+from bench.errors import JobError, reason
 from bench.export.find import find
 from bench.export.gate import Agreement
 from bench.export.make import CALIBRATION_IMAGES, Made, make, whole
@@ -72,10 +72,8 @@ def export(
                 _write_beside(made, trained, trial, place)
             artifact = folder / "exports" / name / made.artifacts[1].name
             yield Exported(format=name, artifact=artifact, made=made, agreement=found)
-        except JobError as error:
-            yield Exported(format=name, reason=str(error))
         except Exception as error:  # A converter raises anything; the next format may well succeed.
-            yield Exported(format=name, reason=f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}")
+            yield Exported(format=name, reason=reason(error))
 
 
 def export_all(folder: Path, trial: Trial, formats: Sequence[str], tell: Callable[[str], None]) -> None:

@@ -7,12 +7,15 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+import torch
 
 from bench.data.dataset import Split
-from bench.errors import Disagrees, JobError, Unavailable
+from bench.errors import Disagrees, JobError, Unavailable, reason
 from bench.export import FORMATS, gate, make, measure
 from bench.export.find import find, find_exporter
+from bench.export.format import Wanted
 from bench.export.make import Made
+from bench.frameworks.trial import Source
 from bench.plan.cell import Job
 from bench.records.record import Export, Outcome
 from bench.run.launcher import Launcher
@@ -151,6 +154,36 @@ def test_what_a_format_cannot_be_made_from_is_unsupported(make_job: MakeJob, exe
     outcome = execute_here(make_job("export:litert", framework="timm", architecture="resnet18"))
     assert outcome.status == "unsupported"
     assert "litert cannot be made from a torch model" in str(outcome.reason)
+
+
+def test_the_operator_that_stops_a_converter_is_named(tmp_path: Path):
+    @torch.library.custom_op("bench_tests::unheard_of", mutates_args=())
+    def unheard_of(pixels: torch.Tensor) -> torch.Tensor:
+        return pixels.clone()
+
+    unheard_of.register_fake(torch.empty_like)
+
+    class Network(torch.nn.Module):
+        def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+            return unheard_of(pixels)
+
+    source = Source(kind="torch", model=Network(), example=torch.zeros(2, 3, 4, 4))
+    _, exporter = find_exporter("onnx", "torch")
+    with pytest.raises(RuntimeError, match="convert the exported program") as raised:
+        exporter.export(source, Wanted(tmp_path / "model.onnx", None))
+    assert "bench_tests.unheard_of" in reason(raised.value).partition(";")[0]
+    assert "\x1b" not in reason(raised.value)
+
+
+def test_a_network_that_cannot_be_scripted_is_traced_and_the_method_says_why(tmp_path: Path):
+    class Network(torch.nn.Module):
+        def forward(self, *pixels: torch.Tensor) -> torch.Tensor:
+            return pixels[0].flatten(1)
+
+    source = Source(kind="torch", model=Network(), example=torch.zeros(2, 3, 4, 4))
+    _, exporter = find_exporter("torchscript", "torch")
+    method = exporter.export(source, Wanted(tmp_path / "model.pt", None))
+    assert method.startswith("torch.jit.trace (script: NotSupportedError: Compiled functions can't take")
 
 
 def test_a_provider_that_is_not_there_is_unavailable():
