@@ -1,5 +1,6 @@
 """A graph model of TensorFlow.js, for any batch, run by its WebAssembly backend in a headless Chromium."""
 
+import contextlib
 import http.server
 import os
 import shutil
@@ -82,7 +83,8 @@ def visit(address: str, folders: dict[str, Path], until: tuple[str, ...]) -> dic
                     continue
                 raise JobError(f"Chromium ended with status {browser.returncode}")
         finally:
-            os.killpg(browser.pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(browser.pid, signal.SIGKILL)
             browser.wait()
             server.shutdown()
         return dict(served.posted)  # type: ignore[attr-defined]

@@ -1,5 +1,6 @@
 """TensorFlow.js: its environment is made, its converter and both of its runtimes run, and what is missing is told."""
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -62,6 +63,26 @@ def test_without_a_network_the_reason_is_pips_and_nothing_is_left(monkeypatch: p
         tfjs_environment.prepare(told.append)
     assert "once, into" in told[0]
     assert not list(tmp_path.glob("tfjs-*python*[!k]"))
+
+
+@pytest.fixture
+def as_chromium(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], None]:
+    """Return a function that makes a script of the shell what is found as Chromium."""
+
+    def place(script: str) -> None:
+        program = tmp_path / "bin" / tfjs_chromium.NAMES[0]
+        program.parent.mkdir()
+        program.write_text(f"#!/bin/sh\n{script}\n")
+        program.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+
+    return place
+
+
+def test_a_browser_that_ends_at_once_is_told(as_chromium: Callable[[str], None]):
+    as_chromium("exit 3")
+    with pytest.raises(JobError, match="Chromium ended with status 3"):
+        tfjs_chromium.visit("page/page.html", {}, ("/answer",))
 
 
 def test_a_page_that_fails_is_told(environment: None, tmp_path: Path):
