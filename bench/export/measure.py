@@ -76,16 +76,24 @@ def write_pixels(trial: Trial, split: Split, file: Path) -> Path:
 
 
 def compare(
-    made: Made, pixels: Path, expected: Floats, threads: int, several_labels: bool
+    made: Made,
+    pixels: Path,
+    expected: Floats,
+    threads: int,
+    several_labels: bool,
+    limit_seconds: float | None = None,
 ) -> tuple[Floats, Agreement, tuple[str, ...]]:
     """Hold every artifact against its source's logits; raise `Disagrees` where one answers unlike it.
+
+    `limit_seconds`: as `Made.ask` takes it.
 
     Returns the logits of the first artifact, the worst agreement, and the training frameworks that their processes had imported.
     """
     answers, agreed, frameworks = [], [], set()
     for artifact, size in {file: size for size, file in made.artifacts.items()}.items():
         logits = pixels.with_name(f"{artifact.stem}-logits.npy")
-        frameworks |= {*made.ask(pixels, size, threads, logits=logits).training_frameworks}
+        answer = made.ask(pixels, size, threads, logits=logits, limit_seconds=limit_seconds)
+        frameworks |= {*answer.training_frameworks}
         answers.append(np.load(logits))
         agreed.append(agreement(expected, answers[-1], several_labels))
         # Each by itself: the worst of a number and NaN may be the number.

@@ -1,10 +1,8 @@
 """A graph model of TensorFlow.js, for any batch, run by its WebAssembly backend in a headless Chromium."""
 
-import contextlib
 import http.server
 import os
 import shutil
-import signal
 import subprocess
 import tempfile
 import threading
@@ -71,7 +69,7 @@ def visit(address: str, folders: dict[str, Path], until: tuple[str, ...]) -> dic
             *(["--no-sandbox"] if os.geteuid() == 0 else []),
             *(f"--user-data-dir={profile}", f"http://127.0.0.1:{server.server_port}/{address}"),
         ]
-        browser = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, process_group=0)
+        browser = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         end = time.monotonic() + _LIMIT_SECONDS
         try:
             while not served.posted.keys() & set(until):  # type: ignore[attr-defined]
@@ -83,8 +81,7 @@ def visit(address: str, folders: dict[str, Path], until: tuple[str, ...]) -> dic
                     continue
                 raise JobError(f"Chromium ended with status {browser.returncode}")
         finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(browser.pid, signal.SIGKILL)
+            browser.kill()
             browser.wait()
             server.shutdown()
         return dict(served.posted)  # type: ignore[attr-defined]

@@ -23,6 +23,7 @@ from bench.records.environment import physical_cores
 from bench.records.trained import MODEL, Trained, read_json
 
 COMPARED_IMAGES = 256
+_LIMIT_SECONDS = 1800.0  # For an artifact's answers; whole minutes are slow.
 _EXAMPLES = PACKAGE / "export" / "examples"
 
 
@@ -68,7 +69,9 @@ def export(
             with whole(folder / "exports" / name) as place, tempfile.TemporaryDirectory() as beside:
                 made = make(name, trial.source(), shown, trial, place, (1,))
                 pixels = write_pixels(trial, compared, Path(beside, "pixels.npy"))
-                _, found, _ = compare(made, pixels, expected, physical_cores(), dataset.several_labels)
+                _, found, _ = compare(
+                    made, pixels, expected, physical_cores(), dataset.several_labels, limit_seconds=_LIMIT_SECONDS
+                )
                 _write_beside(made, trained, trial, place)
             artifact = folder / "exports" / name / made.artifacts[1].name
             yield Exported(format=name, artifact=artifact, made=made, agreement=found)

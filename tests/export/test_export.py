@@ -209,6 +209,12 @@ def test_a_broken_artifact_is_told_in_a_line(name: str, tmp_path: Path):
     assert "\n" not in str(told.value)
 
 
+def test_an_artifact_that_does_not_answer_in_time_is_told(tmp_path: Path):
+    made = artifact("onnx", tmp_path)
+    with pytest.raises(JobError, match=r"^onnx was not run: no answer within 0\.01 s$"):
+        made.ask(tmp_path / "pixels.npy", 1, 1, limit_seconds=0.01)
+
+
 def small_onnx(file: Path, opset: int, operator: str = "Identity") -> None:
     """Write a network that makes 12 logits of 12 values, one each."""
     from onnx import TensorProto, helper, save

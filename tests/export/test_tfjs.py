@@ -1,11 +1,15 @@
 """TensorFlow.js: its environment is made, its converter and both of its runtimes run, and what is missing is told."""
 
 import os
+import select
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from conftest import CHECKOUT
 
 from bench.errors import JobError, Unavailable
 from bench.export import tfjs, tfjs_chromium, tfjs_environment
@@ -85,11 +89,53 @@ def test_a_browser_that_ends_at_once_is_told(as_chromium: Callable[[str], None])
         tfjs_chromium.visit("page/page.html", {}, ("/answer",))
 
 
+# What `bench export` does with an artifact until somebody ends it.
+ASKING = """
+import sys
+from pathlib import Path
+from bench.commands.interruption import signals_interrupt
+from bench.export.find import find
+from bench.export.make import Made
+folder = Path(sys.argv[1])
+about = {"export_seconds": 0, "artifact_bytes": 0, "method": ""}
+made = Made(format="tfjs-chromium", chosen=find("tfjs-chromium"), artifacts={1: folder}, **about)
+with signals_interrupt():
+    made.ask(folder / "pixels.npy", 1, 1)
+"""
+
+
+def test_an_export_that_is_ended_leaves_no_browser_and_no_profile(as_chromium: Callable[[str], None], tmp_path: Path):
+    as_chromium(f'echo $$ "$@" > {tmp_path}/begun; exec sleep 600')
+    os.mkfifo(tmp_path / "begun")
+    with subprocess.Popen(
+        [sys.executable, "-c", ASKING, str(tmp_path)], cwd=CHECKOUT, stderr=subprocess.DEVNULL
+    ) as asking:
+        browser, *arguments = (tmp_path / "begun").read_text().split()
+        (profile,) = (Path(text.partition("=")[2]) for text in arguments if text.startswith("--user-data-dir="))
+        assert profile.exists()
+        alive = os.pidfd_open(int(browser))
+        asking.terminate()
+    assert select.select([alive], [], [], 60)[0], "the browser has ended"
+    os.close(alive)
+    assert not profile.exists()
+
+
 def test_a_page_that_fails_is_told(environment: None, tmp_path: Path):
     if not any(map(shutil.which, tfjs_chromium.NAMES)):
         pytest.skip("no Chromium on the path")
     (tmp_path / "page.html").write_text("<script>fetch('/error', {method: 'POST', body: 'no model'})</script>")
     assert tfjs_chromium.visit("page/page.html", {"page": tmp_path}, ("/answer", "/error")) == {"/error": b"no model"}
+
+
+def test_a_converter_that_does_not_end_is_ended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setenv("BENCH_ENVIRONMENTS", str(tmp_path))
+    monkeypatch.setattr(tfjs, "LIMIT_SECONDS", 0.1)
+    python = tfjs_environment.python()
+    python.parent.mkdir(parents=True)
+    python.write_text("#!/bin/sh\nexec sleep 600\n")
+    python.chmod(0o755)
+    with pytest.raises(JobError, match=r"tensorflowjs_converter: no end within 0\.1 s"):
+        tfjs.convert(tmp_path / "savedmodel", tmp_path / "model")
 
 
 def test_a_converter_that_fails_is_told(environment: None, tmp_path: Path):
