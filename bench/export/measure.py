@@ -7,11 +7,12 @@ import numpy as np
 
 from bench.data.dataset import Split, spread, subset
 from bench.errors import Unavailable, Unsupported
-from bench.export.find import find
+from bench.export.find import find, find_exporter
 from bench.export.format import Floats
 from bench.export.gate import Agreement, agreement, check, worst
 from bench.export.make import Made, make
 from bench.export.runtime import BATCHES
+from bench.frameworks import source_kind
 from bench.frameworks.trial import Trial
 from bench.measure.context import Context
 from bench.measure.scores import top_k
@@ -32,14 +33,16 @@ def measure(context: Context) -> Export:
     cell, dataset, trial = context.job.cell, context.dataset, context.trial
     if find(name).device == "cuda" and not cell.device.startswith("cuda"):
         raise Unsupported(f"{name} runs on an NVIDIA GPU, and this cell on {cell.device}")
+    find_exporter(name, source_kind(cell.framework))
     trained = _learn(context)
     tested = dataset.test
     if not trained:
         tested = subset(tested, spread(tested, context.job.protocol.compared_images))
+    source = trial.source()  # Raises for a precision that is not exported, before the whole split is answered.
     expected = trial.logits(tested)
     sizes = tuple(dict.fromkeys((1, context.batch_size)))
     with tempfile.TemporaryDirectory() as folder:
-        made = make(name, trial.source(), dataset.training, trial, Path(folder, "made"), sizes)
+        made = make(name, source, dataset.training, trial, Path(folder, "made"), sizes)
         pixels = write_pixels(trial, tested, Path(folder, "pixels.npy"))
         found, compared, frameworks = compare(made, pixels, expected, context.threads, dataset.several_labels)
         some = subset(tested, spread(tested, BATCHES * context.batch_size))

@@ -11,7 +11,7 @@ from bench.data.dataset import Split, spread, subset
 from bench.data.read import read_dataset
 from bench.data.readable import readable_split
 from bench.errors import JobError, reason
-from bench.export.find import find
+from bench.export.find import find_made_from
 from bench.export.gate import Agreement
 from bench.export.make import CALIBRATION_IMAGES, Made, make, whole
 from bench.export.measure import compare, write_pixels
@@ -65,9 +65,10 @@ def export(
     expected = trial.logits(compared)
     for name in formats:
         try:
-            find(name).prepare(tell)
+            source = trial.source()
+            find_made_from(name, source.kind).prepare(tell)
             with whole(folder / "exports" / name) as place, tempfile.TemporaryDirectory() as beside:
-                made = make(name, trial.source(), shown, trial, place, (1,))
+                made = make(name, source, shown, trial, place, (1,))
                 pixels = write_pixels(trial, compared, Path(beside, "pixels.npy"))
                 _, found, _ = compare(
                     made, pixels, expected, physical_cores(), dataset.several_labels, limit_seconds=_LIMIT_SECONDS

@@ -10,15 +10,19 @@ import pytest
 import torch
 
 from bench.data.dataset import Split
+from bench.data.read import read_dataset
 from bench.errors import Disagrees, JobError, Unavailable, reason
 from bench.export import FORMATS, gate, make, measure
 from bench.export.find import find, find_exporter
 from bench.export.format import Wanted
 from bench.export.make import Made
+from bench.frameworks import builder, source_kind
+from bench.frameworks.pytorch import TorchTrial
 from bench.frameworks.trial import Source
 from bench.plan.cell import Job
 from bench.records.record import Export, Outcome
 from bench.run.launcher import Launcher
+from bench.run.worker import request
 
 MakeJob = Callable[..., Job]
 Execute = Callable[[Job], Outcome]
@@ -154,6 +158,25 @@ def test_what_a_format_cannot_be_made_from_is_unsupported(make_job: MakeJob, exe
     outcome = execute_here(make_job("export:litert", framework="timm", architecture="resnet18"))
     assert outcome.status == "unsupported"
     assert "litert cannot be made from a torch model" in str(outcome.reason)
+
+
+def test_nothing_is_computed_for_what_cannot_be_made(
+    make_job: MakeJob, execute_here: Execute, monkeypatch: pytest.MonkeyPatch
+):
+    def answer(self: object, split: Split) -> np.ndarray:
+        raise AssertionError("the whole test split takes minutes")
+
+    monkeypatch.setattr(TorchTrial, "logits", answer)
+    for name, precision in (("litert", "fp32"), ("onnx", "amp-bf16")):
+        job = make_job(f"export:{name}", framework="timm", architecture="resnet18", precision=precision)
+        assert execute_here(job).status == "unsupported"
+
+
+def test_the_table_knows_what_the_exporters_know_a_model_as(make_job: MakeJob):
+    for name in ("timm", "torchvision"):
+        job = make_job(framework=name, architecture="resnet18")
+        trial = builder(name)(request(job, read_dataset("digits", 32), 2))
+        assert trial.source().kind == source_kind(name)
 
 
 def test_the_operator_that_stops_a_converter_is_named(tmp_path: Path):
