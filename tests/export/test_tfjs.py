@@ -89,6 +89,25 @@ def test_a_browser_that_ends_at_once_is_told(as_chromium: Callable[[str], None])
         tfjs_chromium.visit("page/page.html", {}, ("/answer",))
 
 
+@pytest.mark.skipif(shutil.which("npm") is None, reason="no npm on the path")
+def test_without_a_network_the_reason_is_npms(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setenv("npm_config_registry", "http://127.0.0.1:9/")
+    monkeypatch.setenv("npm_config_cache", str(tmp_path / "cache"))
+    monkeypatch.setenv("npm_config_fetch_retries", "0")
+    told: list[str] = []
+    with pytest.raises(
+        Unavailable, match=r"made, npm said: .*request to http://127.*tfjs.* failed, reason: .*ECONNREFUSED"
+    ):
+        tfjs_environment._install_runtime(tmp_path, told.append)
+    assert any("ECONNREFUSED" in line for line in told), "what it says comes through"
+
+
+def test_an_installation_that_does_not_end_is_ended(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(tfjs_environment, "LIMIT_SECONDS", 0.1)
+    with pytest.raises(Unavailable, match=r"pip said: nothing more, and was killed after 0\.1 s"):
+        tfjs_environment._run("pip", print, "sleep", "600")
+
+
 # What `bench export` does with an artifact until somebody ends it.
 ASKING = """
 import sys
