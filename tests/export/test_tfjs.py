@@ -1,10 +1,13 @@
 """TensorFlow.js: its environment is made, its converter and both of its runtimes run, and what is missing is told."""
 
+import http.client
+import http.server
 import os
 import select
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -137,6 +140,26 @@ def test_an_export_that_is_ended_leaves_no_browser_and_no_profile(as_chromium: C
     assert select.select([alive], [], [], 60)[0], "the browser has ended"
     os.close(alive)
     assert not profile.exists()
+
+
+@pytest.mark.parametrize("address", ["/page/{outside}", "/page/../outside.txt", "/page/link.txt", "/other/outside.txt"])
+def test_a_page_is_served_nothing_outside_of_its_folders(address: str, tmp_path: Path):
+    outside, folder = tmp_path / "outside.txt", tmp_path / "folder"
+    folder.mkdir()
+    for file in (outside, folder / "inside.txt"):
+        file.write_text("read")
+    (folder / "link.txt").symlink_to(outside)
+    served = type("Served", (tfjs_chromium.Page,), {"folders": {"page": folder}})
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), served) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        found = []
+        for path in ("/page/inside.txt?now", address.format(outside=outside)):
+            asking = http.client.HTTPConnection("127.0.0.1", server.server_port)
+            asking.request("GET", path)
+            found.append(asking.getresponse().status)
+            asking.close()
+        server.shutdown()
+    assert found == [200, 404]
 
 
 def test_a_page_that_fails_is_told(environment: None, tmp_path: Path):
