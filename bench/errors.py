@@ -11,9 +11,13 @@ BenchError
 """
 
 import difflib
+import re
 from collections.abc import Iterable
 from typing import Literal
 
+# Of a terminal; some libraries print in red whatever takes it.
+_COLOURS = re.compile("\x1b\\[[0-9;]*m")
+_LONGEST_REASON = 300
 Status = Literal["ok", "unsupported", "unavailable", "out_of_memory", "timeout", "diverged", "failed"]
 
 
@@ -49,6 +53,21 @@ class Diverged(JobError):
 
 class Disagrees(JobError):
     """An artifact that answers differently has failed."""
+
+
+def reason(error: BaseException) -> str:
+    """Return in one line why something failed: what we raise as it stands; of any other the line that each error begins with.
+
+    The innermost cause stands first, which says what stopped a library: those around it often only say that it did.
+    """
+    if isinstance(error, JobError):
+        said = " ".join(str(error).split())
+    else:
+        first = next(iter(_COLOURS.sub("", str(error)).strip().splitlines()), "")
+        said = f"{type(error).__name__}: {first.strip()}"
+        if error.__cause__ is not None:
+            said = f"{reason(error.__cause__)}; {said}"
+    return said if len(said) <= _LONGEST_REASON else f"{said[: _LONGEST_REASON - 3]}..."
 
 
 def unknown(kind: str, name: str, known: Iterable[str], hint: str = "") -> UsageError:

@@ -101,7 +101,7 @@ def export(
 
     failed = 0
     with signals_interrupt():
-        for exported in run(folder, formats.split(",")):
+        for exported in run(folder, formats.split(","), lambda said: print(said, flush=True)):
             print(exported.described, flush=True)
             failed += exported.reason is not None
     if failed:

@@ -137,6 +137,19 @@ class RepeatedSplit:
         return self._split.hash()
 
 
+def spread(split: Split, count: int) -> NDArray[np.int64]:
+    """Return the positions of `count` images evenly spread over a split, or of all: its first ones may be of one class alone."""
+    return np.linspace(0, len(split) - 1, min(len(split), count)).astype(np.int64)
+
+
+def subset(split: Split, positions: NDArray[np.int64]) -> Split:
+    """Return the images at these positions."""
+    if isinstance(split, FileSplit):
+        files = tuple(split.files[position] for position in positions)
+        return FileSplit(files, split.labels[positions], split.image_size)
+    return ArraySplit(lambda: split.batch(positions), split.labels[positions])
+
+
 def _digest(content: bytes, labels: NDArray[np.int64]) -> str:
     return hashlib.sha256(content + labels.tobytes()).hexdigest()[:12]
 

@@ -5,7 +5,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from bench.data.dataset import Dataset, FileSplit, Split
+import numpy as np
+
+from bench.data.dataset import Dataset, FileSplit, Split, subset
 from bench.data.decode import decode
 from bench.errors import JobError
 
@@ -19,9 +21,9 @@ def readable(dataset: Dataset, report: Callable[[str], None]) -> Dataset:
     """
     return Dataset(
         classes=dataset.classes,
-        training=_readable("training", dataset.training, report),
-        validation=_readable("validation", dataset.validation, report),
-        test=_readable("test", dataset.test, report),
+        training=readable_split("training", dataset.training, report),
+        validation=readable_split("validation", dataset.validation, report),
+        test=readable_split("test", dataset.test, report),
     )
 
 
@@ -40,7 +42,8 @@ def _problem(file: Path) -> str | None:
     return None
 
 
-def _readable(part: str, split: Split, report: Callable[[str], None]) -> Split:
+def readable_split(part: str, split: Split, report: Callable[[str], None]) -> Split:
+    """Return one split without the images that cannot be decoded; raise `JobError` where none is left."""
     if not isinstance(split, FileSplit):
         return split
     problems = unreadable(split.files)
@@ -49,4 +52,4 @@ def _readable(part: str, split: Split, report: Callable[[str], None]) -> Split:
     if len(problems) == len(split):
         raise JobError(f"none of the {len(split)} images of the {part} split can be decoded; the first: {problems[0]}")
     kept = [position for position in range(len(split)) if position not in problems]
-    return FileSplit(tuple(split.files[position] for position in kept), split.labels[kept], split.image_size)
+    return subset(split, np.array(kept))

@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from bench.data.dataset import Dataset
+from bench.data.dataset import Dataset, spread
 
 
 def write_samples(dataset: Dataset, folder: Path, count: int) -> list[Path]:
     """Write images evenly spread over the test split as PNG files, named by their number and labels; return the files."""
     folder.mkdir(parents=True, exist_ok=True)
-    chosen = np.linspace(0, len(dataset.test) - 1, min(count, len(dataset.test))).astype(np.int64)
+    chosen = spread(dataset.test, count)
     files = []
     for number, image in zip(chosen, dataset.test.batch(chosen), strict=True):
         files.append(folder / f"{number:04d}-{_labels(dataset, int(number))}.png")

@@ -14,15 +14,21 @@ def find(name: str) -> Format:
     return found
 
 
+def find_made_from(name: str, kind: str) -> Format:
+    """Return a format by its name; raise `Unsupported` where nothing makes it from this kind of source."""
+    chosen = find(name)
+    if kind not in chosen.exporters:
+        raise Unsupported(f"{name} cannot be made from a {kind} model")
+    return chosen
+
+
 def find_exporter(name: str, kind: str) -> tuple[Format, Exporter]:
     """Return a format and its exporter from one kind of source, with everything imported that the exporter needs.
 
     So nothing is imported while something is timed. Raises `Unsupported` or `Unavailable` where there is none.
     """
-    chosen = find(name)
-    exporter = chosen.exporters.get(kind)
-    if exporter is None:
-        raise Unsupported(f"{name} cannot be made from a {kind} model")
+    chosen = find_made_from(name, kind)
+    exporter = chosen.exporters[kind]
     missing = [package for package in (*exporter.packages, *chosen.packages) if not _installed(package)]
     if missing:
         raise Unavailable(f"{', '.join(missing)} not installed: {chosen.install}")

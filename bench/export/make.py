@@ -8,14 +8,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import takewhile
 from pathlib import Path
 
 import msgspec
-import numpy as np
 
-from bench.data.dataset import Split
+from bench.data.dataset import Split, spread
 from bench.errors import JobError
 from bench.export.find import find_exporter
 from bench.export.format import Answer, Format, Question, Wanted
@@ -51,8 +50,12 @@ class Made(msgspec.Struct, frozen=True, kw_only=True):
         logits: Path | None = None,
         requests: int = 0,
         seconds: float = 0.0,
+        limit_seconds: float | None = None,
     ) -> Answer:
-        """Ask the artifact for a batch size in a fresh process; raise `JobError` with its last words where it does not answer."""
+        """Ask the artifact for a batch size in a fresh process; raise `JobError` with its last words where it does not answer.
+
+        `limit_seconds`: how long that may take, where no job's own limit ends it.
+        """
         question = Question(
             format=self.format,
             artifact=str(self.artifacts[batch_size]),
@@ -65,37 +68,46 @@ class Made(msgspec.Struct, frozen=True, kw_only=True):
         )
         # fp32 is fp32 there; and what runs on the CPU must not find a GPU, and take memory of it.
         gpu = {"NVIDIA_TF32_OVERRIDE": "0"} if self.chosen.device == "cuda" else {"CUDA_VISIBLE_DEVICES": ""}
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
             asked, answered = Path(folder, "question.json"), Path(folder, "answer.json")
             asked.write_bytes(msgspec.json.encode(question))
-            done = subprocess.run(
+            with subprocess.Popen(
                 [sys.executable, "-P", "-c", _RUNTIME, str(PACKAGE.parent), str(asked), str(answered)],
-                env=os.environ | {"OMP_NUM_THREADS": str(threads)} | gpu,
+                # What it leaves behind where it is killed goes with the folder.
+                env=os.environ | {"OMP_NUM_THREADS": str(threads), "TMPDIR": folder} | gpu,
+                process_group=0,
                 stdin=subprocess.DEVNULL,
                 stdout=sys.stderr,
                 stderr=subprocess.PIPE,
                 text=True,
                 errors="replace",
-            )
-            print(done.stderr, file=sys.stderr)
-            if done.returncode or not answered.exists():
-                raise JobError(f"{self.format} was not run: {_last_words(done)}")
+            ) as process:
+                try:
+                    said = process.communicate(timeout=limit_seconds)[1]
+                except subprocess.TimeoutExpired:
+                    raise JobError(f"{self.format} was not run: no answer within {limit_seconds:g} s") from None
+                finally:  # However this ends, a browser or Node.js that the process began does not outlive it.
+                    with suppress(ProcessLookupError):
+                        os.killpg(process.pid, signal.SIGKILL)
+            print(said, file=sys.stderr)
+            if process.returncode or not answered.exists():
+                raise JobError(f"{self.format} was not run: {_last_words(process.returncode, said)}")
             return msgspec.json.decode(answered.read_bytes(), type=Answer)
 
 
-def _last_words(done: "subprocess.CompletedProcess[str]") -> str:
+def _last_words(status: int, said: str) -> str:
     """Return in one line what a process ended with: of a traceback the error, and not the frames, which are indented."""
-    if done.returncode < 0:
-        return f"its process was killed by {signal.Signals(-done.returncode).name}"
-    lines = [line for line in done.stderr.splitlines() if line.strip()]
-    said = list(takewhile(lambda line: not line.startswith("  "), reversed(lines)))[::-1]
-    return " ".join(line.strip() for line in said[-_LINES:]) or f"its process ended with status {done.returncode}"
+    if status < 0:
+        return f"its process was killed by {signal.Signals(-status).name}"
+    lines = [line for line in said.splitlines() if line.strip()]
+    last = list(takewhile(lambda line: not line.startswith("  "), reversed(lines)))[::-1]
+    return " ".join(line.strip() for line in last[-_LINES:]) or f"its process ended with status {status}"
 
 
 def make(name: str, source: Source, training: Split, trial: Trial, folder: Path, batch_sizes: Sequence[int]) -> Made:
     """Export a model into a folder, new or empty, for the first batch size first; raise what the exporter raises."""
     chosen, exporter = find_exporter(name, source.kind)
-    shown = np.linspace(0, len(training) - 1, min(len(training), CALIBRATION_IMAGES)).astype(np.int64)
+    shown = spread(training, CALIBRATION_IMAGES)
     pixels = trial.normalise(training.batch(shown)) if chosen.precision == "int8" else None
     folder.mkdir(exist_ok=True)
     artifact = folder / f"model{chosen.suffix}"

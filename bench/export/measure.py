@@ -5,13 +5,14 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.data.dataset import ArraySplit, Split
+from bench.data.dataset import Split, spread, subset
 from bench.errors import Unavailable, Unsupported
-from bench.export.find import find
+from bench.export.find import find, find_exporter
 from bench.export.format import Floats
 from bench.export.gate import Agreement, agreement, check, worst
 from bench.export.make import Made, make
 from bench.export.runtime import BATCHES
+from bench.frameworks import source_kind
 from bench.frameworks.trial import Trial
 from bench.measure.context import Context
 from bench.measure.scores import top_k
@@ -32,15 +33,20 @@ def measure(context: Context) -> Export:
     cell, dataset, trial = context.job.cell, context.dataset, context.trial
     if find(name).device == "cuda" and not cell.device.startswith("cuda"):
         raise Unsupported(f"{name} runs on an NVIDIA GPU, and this cell on {cell.device}")
+    find_exporter(name, source_kind(cell.framework))
     trained = _learn(context)
-    tested = dataset.test if trained else first(dataset.test, context.job.protocol.compared_images)
+    tested = dataset.test
+    if not trained:
+        tested = subset(tested, spread(tested, context.job.protocol.compared_images))
+    source = trial.source()  # Raises for a precision that is not exported, before the whole split is answered.
     expected = trial.logits(tested)
     sizes = tuple(dict.fromkeys((1, context.batch_size)))
     with tempfile.TemporaryDirectory() as folder:
-        made = make(name, trial.source(), dataset.training, trial, Path(folder, "made"), sizes)
+        made = make(name, source, dataset.training, trial, Path(folder, "made"), sizes)
         pixels = write_pixels(trial, tested, Path(folder, "pixels.npy"))
         found, compared, frameworks = compare(made, pixels, expected, context.threads, dataset.several_labels)
-        timed = write_pixels(trial, first(tested, BATCHES * context.batch_size), Path(folder, "timed.npy"))
+        some = subset(tested, spread(tested, BATCHES * context.batch_size))
+        timed = write_pixels(trial, some, Path(folder, "timed.npy"))
         threads = dict.fromkeys((1, context.threads) if made.chosen.several_threads else (1,))
         timings = tuple(_time(made, timed, size, count, context) for count in threads for size in sizes)
     scored = trained and not dataset.several_labels
@@ -61,12 +67,6 @@ def measure(context: Context) -> Export:
     )
 
 
-def first(split: Split, count: int) -> Split:
-    """Return the first images of a split, all where there are no more."""
-    chosen = np.arange(min(len(split), count))
-    return split if len(chosen) == len(split) else ArraySplit(lambda: split.batch(chosen), split.labels[chosen])
-
-
 def write_pixels(trial: Trial, split: Split, file: Path) -> Path:
     """Write a split's images as the exported model takes them, a part at a time, and return the file."""
     parts = np.array_split(np.arange(len(split)), -(-len(split) // 256))
@@ -79,20 +79,29 @@ def write_pixels(trial: Trial, split: Split, file: Path) -> Path:
 
 
 def compare(
-    made: Made, pixels: Path, expected: Floats, threads: int, several_labels: bool
+    made: Made,
+    pixels: Path,
+    expected: Floats,
+    threads: int,
+    several_labels: bool,
+    limit_seconds: float | None = None,
 ) -> tuple[Floats, Agreement, tuple[str, ...]]:
     """Hold every artifact against its source's logits; raise `Disagrees` where one answers unlike it.
 
+    `limit_seconds`: as `Made.ask` takes it.
+
     Returns the logits of the first artifact, the worst agreement, and the training frameworks that their processes had imported.
     """
-    answers, frameworks = [], set()
+    answers, agreed, frameworks = [], [], set()
     for artifact, size in {file: size for size, file in made.artifacts.items()}.items():
         logits = pixels.with_name(f"{artifact.stem}-logits.npy")
-        frameworks |= {*made.ask(pixels, size, threads, logits=logits).training_frameworks}
+        answer = made.ask(pixels, size, threads, logits=logits, limit_seconds=limit_seconds)
+        frameworks |= {*answer.training_frameworks}
         answers.append(np.load(logits))
-    compared = worst([agreement(expected, found, several_labels) for found in answers])
-    check(made.format, made.chosen.precision, compared)
-    return answers[0], compared, tuple(sorted(frameworks))
+        agreed.append(agreement(expected, answers[-1], several_labels))
+        # Each by itself: the worst of a number and NaN may be the number.
+        check(made.format, made.chosen.precision, agreed[-1])
+    return answers[0], worst(agreed), tuple(sorted(frameworks))
 
 
 def _learn(context: Context) -> bool:

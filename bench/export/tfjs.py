@@ -13,6 +13,7 @@ from bench.export import savedmodel, tfjs_environment
 from bench.export.format import Answer, Exporter, Format, Question, Source, Wanted
 from bench.plan.files import PACKAGE
 
+LIMIT_SECONDS = 1800.0  # Of the converter; whole minutes are slow.
 JAVASCRIPT = PACKAGE / "export" / "javascript"
 
 
@@ -34,9 +35,18 @@ def convert(saved: Path, artifact: Path) -> None:
     # With oneDNN TensorFlow's optimiser fuses what the WebAssembly backend has no kernel for: hard-swish into a convolution,
     # and a bias that is left in four axes ('FusedConv2D only supports rank-1 bias').
     environment = os.environ | {"TF_ENABLE_ONEDNN_OPTS": "0", "CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run(
-        command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace"
-    )
+    try:
+        done = subprocess.run(
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=LIMIT_SECONDS,
+        )
+    except subprocess.TimeoutExpired:
+        raise JobError(f"tensorflowjs_converter: no end within {LIMIT_SECONDS:g} s") from None
     if done.returncode:
         lines = [line for line in done.stderr.splitlines() if line.strip()] or ["no word"]
         raise JobError(f"tensorflowjs_converter: {lines[-1].strip()}")

@@ -6,9 +6,13 @@ Made once under the cache directory, whole or not at all, and used again.
 import fcntl
 import importlib.util
 import os
+import re
 import shutil
+import signal
 import subprocess
 import sys
+import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 from bench.errors import Unavailable
@@ -18,6 +22,8 @@ _VERSION = "4.22.0"
 # tensorflowjs brings the TensorFlow it was made for; without the pins on the other two it does not import.
 _CONVERTER = (f"tensorflowjs=={_VERSION}", "ydf==0.11.0", "setuptools<81")
 _RUNTIME = (f"@tensorflow/tfjs@{_VERSION}", f"@tensorflow/tfjs-backend-wasm@{_VERSION}")
+_NPM_REASON = re.compile(r"npm (?:error|ERR!) (?!code |syscall |errno |path |dest )(.+)")
+LIMIT_SECONDS = 3600.0  # Of each step; the longest fetches 2 GB.
 
 
 def place() -> Path:
@@ -73,20 +79,48 @@ def _prepare(tell: Tell) -> None:
 def _make(folder: Path, tell: Tell) -> None:
     tell(f"TensorFlow.js, once, into {place()}: an environment for its converter, about 2 GB")
     interpreter = folder / "venv" / "bin" / "python"
-    _run("a virtual environment", sys.executable, "-m", "venv", str(folder / "venv"))
+    _run("a virtual environment", tell, sys.executable, "-m", "venv", str(folder / "venv"))
     if importlib.util.find_spec("uv") is not None:
-        _run("pip", sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", str(interpreter), *_CONVERTER)
+        _run("pip", tell, sys.executable, "-m", "uv", "pip", "install", "--python", str(interpreter), *_CONVERTER)
     else:
-        _run("pip", str(interpreter), "-m", "pip", "install", "--quiet", *_CONVERTER)
+        _run("pip", tell, str(interpreter), "-m", "pip", "install", "--disable-pip-version-check", *_CONVERTER)
+    _install_runtime(folder, tell)
+
+
+def _install_runtime(folder: Path, tell: Tell) -> None:
     tell("TensorFlow.js: its runtime, from npm")
-    _run("npm", "npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", str(folder), *_RUNTIME)
+    _run(
+        "npm", tell, "npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", str(folder), *_RUNTIME
+    )
 
 
-def _run(what: str, *command: str) -> None:
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
-    if done.returncode:
-        lines = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()] or ["no word"]
-        raise Unavailable(f"TensorFlow.js's environment could not be made, {what} said: {lines[-1].strip()}")
+def _run(what: str, tell: Tell, *command: str) -> None:
+    """Run a command and tell what it says meanwhile; raise `Unavailable` with the line that says why where it fails."""
+    lines: list[str] = []
+    with subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+    ) as process:
+        limit = threading.Timer(LIMIT_SECONDS, process.kill)
+        limit.start()
+        try:
+            assert process.stdout is not None, "it is a pipe"
+            for line in filter(None, map(str.strip, process.stdout)):
+                lines.append(line)
+                tell(line)
+            process.wait()
+        finally:
+            limit.cancel()
+            process.kill()
+    if process.returncode == -signal.SIGKILL:
+        lines.append(f"nothing more, and was killed after {LIMIT_SECONDS:g} s")
+    if process.returncode:
+        raise Unavailable(f"TensorFlow.js's environment could not be made, {what} said: {_why(lines)}")
+
+
+def _why(lines: Sequence[str]) -> str:
+    """Return the line that says why a command failed: the last, but npm's first that is no code; its last names a log."""
+    of_npm = filter(None, map(_NPM_REASON.match, lines))
+    return next((found[1] for found in of_npm), lines[-1] if lines else "no word")
 
 
 def _find_node() -> None:

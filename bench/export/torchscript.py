@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from bench.errors import reason
 from bench.export.format import Answer, Exporter, Floats, Format, Question, Run, Source, Wanted
 from bench.export.runtime import python_runtime
 
@@ -16,7 +17,7 @@ def _from_torch(source: Source, wanted: Wanted) -> str:
         scripted, method = torch.jit.script(source.model), "torch.jit.script"
     except Exception as error:  # Scripting raises many kinds for Python it cannot compile.
         scripted = torch.jit.trace(source.model, source.example)
-        method = f"torch.jit.trace (script: {type(error).__name__})"
+        method = f"torch.jit.trace (script: {reason(error)})"
     torch.jit.freeze(scripted.eval()).save(str(wanted.artifact))
     return method
 

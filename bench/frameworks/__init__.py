@@ -26,7 +26,8 @@ class Framework(msgspec.Struct, frozen=True, kw_only=True):
     exceptions that mean it besides MemoryError, searched for in 'module.Class: message'. any_architecture: whether it takes
     architectures whose cards do not name it. library: the section of a card that names its models, where that is not the
     framework's own name. ceilings: 'module:function' that measures what its devices can do at most, whoever runs on them; None
-    where it runs on none. checkpoint: what the name of a file of its weights ends with.
+    where it runs on none. checkpoint: what the name of a file of its weights ends with. source: what kind of source a format is
+    made from, where that is not the framework's own name.
     """
 
     kind: str
@@ -44,6 +45,7 @@ class Framework(msgspec.Struct, frozen=True, kw_only=True):
     ceilings: str | None = "bench.frameworks.pytorch_ceilings:measure"
     checkpoint: str = ".safetensors"
     channels_first: bool = False
+    source: str | None = None
 
 
 _PRECISIONS = {
@@ -83,6 +85,7 @@ FRAMEWORKS: dict[str, Framework] = {
     "torchvision": Framework(
         kind="PyTorch",
         build="bench.frameworks.torchvision:build",
+        source="torch",
         channels_first=True,
         catalogue="bench.frameworks.torchvision:catalogue",
         packages=("torch", "torchvision", "sklearn"),
@@ -95,6 +98,7 @@ FRAMEWORKS: dict[str, Framework] = {
     "timm": Framework(
         kind="PyTorch",
         build="bench.frameworks.timm:build",
+        source="torch",
         channels_first=True,
         catalogue="bench.frameworks.timm:catalogue",
         packages=("torch", "timm", "sklearn"),
@@ -188,6 +192,11 @@ def builder(framework: str) -> Callable[..., Any]:
 def library(framework: str) -> str:
     """Return the section of a card that names a framework's models."""
     return (FRAMEWORKS[framework].library if framework in FRAMEWORKS else None) or framework
+
+
+def source_kind(framework: str) -> str:
+    """Return what kind of source the exporters know a framework's models as."""
+    return FRAMEWORKS[framework].source or framework
 
 
 def missing_packages(framework: str) -> tuple[str, ...]:

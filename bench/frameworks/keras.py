@@ -218,9 +218,13 @@ class KerasTrial:
         cell = self.request.cell
         if cell.precision != "fp32":
             raise Unsupported(f"exports are made from fp32 models, not from {cell.precision}")
-        self.steps.settle()
+        weights = self.snapshot()
+        # A copy on the CPU, of the weights that answer, wherever it was trained: where it runs is the format's affair.
+        with keras.device("cpu"):
+            model = keras_network.build(self.request, None)
+            model.set_weights(weights)
         example = keras.InputSpec(dtype="float32", shape=(None, cell.image_size, cell.image_size, 3), name="pixels")
-        return Source(kind=cell.framework, model=self.network, example=example)
+        return Source(kind=cell.framework, model=model, example=example)
 
     def normalise(self, images: Images) -> Floats:
         placed, _ = self.place(images, np.zeros(len(images), np.int64))

@@ -91,7 +91,7 @@ def _measure(options: Options, isolation: Isolation, others: Others, stored: "St
         isolation=isolation,
         time_budget_seconds=options.time_budget_seconds,
         others=others,
-        missing=prepare(todo),
+        refused=prepare(todo),
     )
     if (limits := ceilings_job(todo)) is not None:
         todo = (limits, *todo)

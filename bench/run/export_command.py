@@ -3,7 +3,7 @@
 Nothing here imports a framework, or NumPy, before the framework's environment is set.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,8 +24,8 @@ def check_names(formats: Sequence[str]) -> None:
             raise unknown("format", name, FORMATS)
 
 
-def run(folder: Path, formats: Sequence[str]) -> "Iterator[Exported]":
-    """Export what `bench train` left in a folder to each format, and yield how each went."""
+def run(folder: Path, formats: Sequence[str], tell: Callable[[str], None]) -> "Iterator[Exported]":
+    """Export what `bench train` left in a folder to each format, and yield how each went; `tell` gets what happens meanwhile."""
     check_names(formats)
     from bench.records.trained import MODEL, Trained, read_json
 
@@ -37,4 +37,4 @@ def run(folder: Path, formats: Sequence[str]) -> "Iterator[Exported]":
     from bench.run.exported import export
     from bench.run.predict import open_trained
 
-    yield from export(folder, trained, open_trained(folder, trained, "cpu"), formats)
+    yield from export(folder, trained, open_trained(folder, trained, "cpu"), formats, tell)

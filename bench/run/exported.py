@@ -7,12 +7,14 @@ from pathlib import Path
 
 import msgspec
 
+from bench.data.dataset import Split, spread, subset
 from bench.data.read import read_dataset
-from bench.errors import JobError
-from bench.export.find import find
+from bench.data.readable import readable_split
+from bench.errors import JobError, reason
+from bench.export.find import find_made_from
 from bench.export.gate import Agreement
-from bench.export.make import Made, make, whole
-from bench.export.measure import compare, first, write_pixels
+from bench.export.make import CALIBRATION_IMAGES, Made, make, whole
+from bench.export.measure import compare, write_pixels
 from bench.export.tfjs import place_modules
 from bench.frameworks import FRAMEWORKS
 from bench.frameworks.trial import Trial
@@ -21,6 +23,7 @@ from bench.records.environment import physical_cores
 from bench.records.trained import MODEL, Trained, read_json
 
 COMPARED_IMAGES = 256
+_LIMIT_SECONDS = 1800.0  # For an artifact's answers; whole minutes are slow.
 _EXAMPLES = PACKAGE / "export" / "examples"
 
 
@@ -45,34 +48,42 @@ class Exported(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-def export(folder: Path, trained: Trained, trial: Trial, formats: Sequence[str]) -> Iterator[Exported]:
+def export(
+    folder: Path, trained: Trained, trial: Trial, formats: Sequence[str], tell: Callable[[str], None]
+) -> Iterator[Exported]:
     """Export a trained model to each format, below its folder in exports/FORMAT, and say how each went.
 
-    What disagrees with the model, or fails, leaves what was there before.
+    What disagrees with the model, or fails, leaves what was there before. Images that cannot be decoded are left out and told.
     """
     dataset = read_dataset(trained.cell.dataset, trained.cell.image_size)
-    compared = first(dataset.test, COMPARED_IMAGES)
+
+    def some(part: str, split: Split, count: int) -> Split:
+        return readable_split(part, subset(split, spread(split, count)), lambda said: tell(f"left out: {said}"))
+
+    shown = some("training", dataset.training, CALIBRATION_IMAGES)
+    compared = some("test", dataset.test, COMPARED_IMAGES)
     expected = trial.logits(compared)
     for name in formats:
         try:
-            find(name).prepare(lambda said: print(said, flush=True))
+            source = trial.source()
+            find_made_from(name, source.kind).prepare(tell)
             with whole(folder / "exports" / name) as place, tempfile.TemporaryDirectory() as beside:
-                made = make(name, trial.source(), dataset.training, trial, place, (1,))
+                made = make(name, source, shown, trial, place, (1,))
                 pixels = write_pixels(trial, compared, Path(beside, "pixels.npy"))
-                _, found, _ = compare(made, pixels, expected, physical_cores(), dataset.several_labels)
+                _, found, _ = compare(
+                    made, pixels, expected, physical_cores(), dataset.several_labels, limit_seconds=_LIMIT_SECONDS
+                )
                 _write_beside(made, trained, trial, place)
             artifact = folder / "exports" / name / made.artifacts[1].name
             yield Exported(format=name, artifact=artifact, made=made, agreement=found)
-        except JobError as error:
-            yield Exported(format=name, reason=str(error))
         except Exception as error:  # A converter raises anything; the next format may well succeed.
-            yield Exported(format=name, reason=f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}")
+            yield Exported(format=name, reason=reason(error))
 
 
 def export_all(folder: Path, trial: Trial, formats: Sequence[str], tell: Callable[[str], None]) -> None:
     """Export what a training has left in a folder, telling how each format went; raise `JobError` once all are tried."""
     failed = []
-    for exported in export(folder, read_json(folder / MODEL, Trained), trial, formats):
+    for exported in export(folder, read_json(folder / MODEL, Trained), trial, formats, tell):
         tell(exported.described)
         failed += [exported.format] if exported.reason else []
     if failed:

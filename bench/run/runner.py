@@ -33,8 +33,8 @@ COOLING_SECONDS = 120.0
 class Run(msgspec.Struct, frozen=True, kw_only=True):
     """What a run needs to know besides its jobs. `file` takes the records; the logs lie beside it in logs/<name>.
 
-    `others`: the installation and the environment of each side that does not run here. `missing`: of an export what it needs
-    and could not be had.
+    `others`: the installation and the environment of each side that does not run here. `refused`: by framework and measurement
+    the outcome of exports that cannot be had.
     """
 
     file: Path
@@ -42,7 +42,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     isolation: Isolation
     time_budget_seconds: float | None
     others: Mapping[Side | None, tuple[Installation, Environment]] = {}
-    missing: Mapping[str, str] = {}
+    refused: Mapping[tuple[str, str], Outcome] = {}
 
     @property
     def name(self) -> str:
@@ -139,7 +139,7 @@ class _Runner:
 
     def _measure(self, jobs: Sequence[tuple[Job, Job]]) -> list[Record]:
         """Measure jobs, each as asked for and with its size, and append their records."""
-        refused = {job.key: outcome for job, resolved in jobs if (outcome := _refuse(resolved, self._run.missing))}
+        refused = {job.key: outcome for job, resolved in jobs if (outcome := _refuse(resolved, self._run.refused))}
         records = [
             self._append(job, resolved, _without_process(refused[job.key]), None)
             for job, resolved in jobs
@@ -251,12 +251,12 @@ def _with_weights_files(jobs: Sequence[Job], run: Run) -> list[Job]:
     return [told(job) for job in jobs]
 
 
-def _refuse(job: Job, missing: Mapping[str, str]) -> Outcome | None:
+def _refuse(job: Job, refused: Mapping[tuple[str, str], Outcome]) -> Outcome | None:
     """Return the outcome of a job that needs no process to be known."""
-    if job.measurement in missing:
-        return Outcome(status="unavailable", reason=missing[job.measurement])
     found = refusal(job.cell)
-    return Outcome(status=found[0], reason=found[1]) if found else None
+    if found is not None:
+        return Outcome(status=found[0], reason=found[1])
+    return refused.get((job.cell.framework, job.measurement))
 
 
 def together(jobs: Sequence[Job]) -> list[tuple[Job, ...]]:

@@ -21,7 +21,7 @@ from bench.data.overlaps import overlaps
 from bench.data.read import read_dataset
 from bench.data.readable import readable
 from bench.errors import JobError, UsageError
-from bench.export.find import find, find_exporter
+from bench.export.find import find_exporter, find_made_from
 from bench.frameworks import FRAMEWORKS, builder
 from bench.frameworks.trial import Request, Trial
 from bench.measure.accuracy import tested
@@ -60,9 +60,11 @@ def train(asked: Asked, progress: TrainingProgress) -> tuple[Trial, Metrics]:
     dataset = _checked(asked, progress)
     weights = positive_weights(dataset) if asked.recipe.loss == "weighted-bce" else None
     trial = build(asked.cell, asked.recipe, asked.seed, len(dataset.classes), positive_weights=weights)
-    for name in asked.formats:  # Raises where it could not be exported: now, and not after hours.
-        find(name).prepare(progress.tell)
-        find_exporter(name, trial.source().kind)
+    if asked.formats:  # Raises where it could not be exported: now, and not after hours.
+        kind = trial.source().kind
+        for name in asked.formats:
+            find_made_from(name, kind).prepare(progress.tell)
+            find_exporter(name, kind)
     folder = _Folder(asked, dataset, trial)
     if (there := folder.finished()) is not None:
         progress.tell(f"{asked.out}: this training has ended already")

@@ -77,7 +77,8 @@ def run(options: Options) -> "Metrics":
     with TrainingProgress() as progress:
         try:
             trial, metrics = train(asked, progress)
-            export_all(options.out, trial, options.formats, progress.tell)
+            if options.formats:
+                export_all(options.out, trial, options.formats, progress.tell)
         except Exception as error:
             if status(framework, error) == "out_of_memory" and not isinstance(error, JobError):
                 raise OutOfMemory(f"{_SMALLER} ({str(error).strip().partition(chr(10))[0]})") from None

@@ -14,7 +14,7 @@ import msgspec
 
 from bench.data.dataset import Dataset
 from bench.data.read import read_dataset
-from bench.errors import JobError, Status
+from bench.errors import JobError, Status, reason
 from bench.frameworks import FRAMEWORKS, builder
 from bench.frameworks.trial import Request, Trial
 from bench.measure import MEASUREMENTS, PROBES
@@ -54,7 +54,7 @@ def execute(job: Job, turns: Turns | None = None) -> Outcome:
     except Exception as error:
         traceback.print_exc()
         in_force = trials[0].in_force() if trials else {}
-        return Outcome(status=status(job.cell.framework, error), reason=_reason(error), in_force=in_force)
+        return Outcome(status=status(job.cell.framework, error), reason=reason(error), in_force=in_force)
 
 
 def _measure(job: Job, trials: list[Trial], turns: Turns) -> Figures:
@@ -114,12 +114,6 @@ def status(framework: str, error: Exception) -> Status:
     described = f"{type(error).__module__}.{type(error).__qualname__}: {error}"
     patterns = FRAMEWORKS[framework].out_of_memory
     return "out_of_memory" if any(re.search(pattern, described) for pattern in patterns) else "failed"
-
-
-def _reason(error: Exception) -> str:
-    lines = str(error).strip().splitlines() or [""]
-    text = " ".join(map(str.strip, lines)) if isinstance(error, JobError) else f"{type(error).__name__}: {lines[0]}"
-    return text if len(text) <= 300 else f"{text[:297]}..."
 
 
 def _refuse_not_finite(value: object, where: str) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from bench.data.dataset import ArraySplit, Dataset, FileSplit, RepeatedSplit
+from bench.data.dataset import ArraySplit, Dataset, FileSplit, RepeatedSplit, Split, spread, subset
 from bench.data.decode import scaler
 
 SOURCE = np.random.default_rng(0)
@@ -39,6 +39,18 @@ def test_a_repeated_split_begins_again_with_images_boxes_and_labels_of_either_fo
         assert np.array_equal(split.batch(np.array([4])), images[[1]])
         box = split.crop(np.array([5]), lambda height, width: (0, 0, height, width), scaler(8))
         assert np.array_equal(box, images[[2]])
+
+
+def test_a_few_images_are_of_the_whole_split_each_once(tmp_path: Path):
+    images = SOURCE.integers(0, 255, (10, 8, 8, 3), dtype=np.uint8)
+    files = tuple(tmp_path / f"{number}.png" for number in range(10))
+    for file, image in zip(files, images, strict=True):
+        Image.fromarray(image).save(file)
+    for split in (ArraySplit(lambda: images, np.arange(10)), FileSplit(files, np.arange(10), 8)):
+        chosen: Split = subset(split, spread(split, 4))
+        assert chosen.labels.tolist() == [0, 3, 6, 9]
+        assert np.array_equal(chosen.batch(np.arange(4)), images[[0, 3, 6, 9]])
+        assert spread(split, 99).tolist() == list(range(10))
 
 
 def test_several_labels_is_told_by_the_form_of_the_labels():

@@ -7,14 +7,22 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+import torch
 
-from bench.errors import Disagrees, JobError, Unavailable
+from bench.data.dataset import Split
+from bench.data.read import read_dataset
+from bench.errors import Disagrees, JobError, Unavailable, reason
 from bench.export import FORMATS, gate, make, measure
 from bench.export.find import find, find_exporter
+from bench.export.format import Wanted
 from bench.export.make import Made
+from bench.frameworks import builder, source_kind
+from bench.frameworks.pytorch import TorchTrial
+from bench.frameworks.trial import Source
 from bench.plan.cell import Job
 from bench.records.record import Export, Outcome
 from bench.run.launcher import Launcher
+from bench.run.worker import request
 
 MakeJob = Callable[..., Job]
 Execute = Callable[[Job], Outcome]
@@ -131,12 +139,74 @@ def test_an_artifact_that_answers_differently_fails(
     assert outcome.figures is None
 
 
+def test_images_of_every_class_are_compared(make_job: MakeJob, execute_here: Execute, monkeypatch: pytest.MonkeyPatch):
+    """The test split of the digits stands in the order of its classes."""
+    compared: list[np.ndarray] = []
+
+    def write(trial: Any, split: Split, file: Path) -> Path:
+        compared.append(split.labels)
+        raise JobError("that is enough")
+
+    monkeypatch.setattr(measure, "write_pixels", write)
+    execute_here(make_job("export:torchscript", framework="timm", architecture="resnet18", compared_images=32))
+    assert set(compared[0]) == set(range(10))
+
+
 def test_what_a_format_cannot_be_made_from_is_unsupported(make_job: MakeJob, execute_here: Execute):
     outcome = execute_here(make_job("export:onnx", framework="timm", architecture="resnet18", precision="bf16"))
     assert outcome.status == "unsupported"
     outcome = execute_here(make_job("export:litert", framework="timm", architecture="resnet18"))
     assert outcome.status == "unsupported"
     assert "litert cannot be made from a torch model" in str(outcome.reason)
+
+
+def test_nothing_is_computed_for_what_cannot_be_made(
+    make_job: MakeJob, execute_here: Execute, monkeypatch: pytest.MonkeyPatch
+):
+    def answer(self: object, split: Split) -> np.ndarray:
+        raise AssertionError("the whole test split takes minutes")
+
+    monkeypatch.setattr(TorchTrial, "logits", answer)
+    for name, precision in (("litert", "fp32"), ("onnx", "amp-bf16")):
+        job = make_job(f"export:{name}", framework="timm", architecture="resnet18", precision=precision)
+        assert execute_here(job).status == "unsupported"
+
+
+def test_the_table_knows_what_the_exporters_know_a_model_as(make_job: MakeJob):
+    for name in ("timm", "torchvision"):
+        job = make_job(framework=name, architecture="resnet18")
+        trial = builder(name)(request(job, read_dataset("digits", 32), 2))
+        assert trial.source().kind == source_kind(name)
+
+
+def test_the_operator_that_stops_a_converter_is_named(tmp_path: Path):
+    @torch.library.custom_op("bench_tests::unheard_of", mutates_args=())
+    def unheard_of(pixels: torch.Tensor) -> torch.Tensor:
+        return pixels.clone()
+
+    unheard_of.register_fake(torch.empty_like)
+
+    class Network(torch.nn.Module):
+        def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+            return unheard_of(pixels)
+
+    source = Source(kind="torch", model=Network(), example=torch.zeros(2, 3, 4, 4))
+    _, exporter = find_exporter("onnx", "torch")
+    with pytest.raises(RuntimeError, match="convert the exported program") as raised:
+        exporter.export(source, Wanted(tmp_path / "model.onnx", None))
+    assert "bench_tests.unheard_of" in reason(raised.value).partition(";")[0]
+    assert "\x1b" not in reason(raised.value)
+
+
+def test_a_network_that_cannot_be_scripted_is_traced_and_the_method_says_why(tmp_path: Path):
+    class Network(torch.nn.Module):
+        def forward(self, *pixels: torch.Tensor) -> torch.Tensor:
+            return pixels[0].flatten(1)
+
+    source = Source(kind="torch", model=Network(), example=torch.zeros(2, 3, 4, 4))
+    _, exporter = find_exporter("torchscript", "torch")
+    method = exporter.export(source, Wanted(tmp_path / "model.pt", None))
+    assert method.startswith("torch.jit.trace (script: NotSupportedError: Compiled functions can't take")
 
 
 def test_a_provider_that_is_not_there_is_unavailable():
@@ -160,6 +230,12 @@ def test_a_broken_artifact_is_told_in_a_line(name: str, tmp_path: Path):
     with pytest.raises(JobError, match=f"^{name} was not run: .+") as told:
         made.ask(pixels, 1, 1)
     assert "\n" not in str(told.value)
+
+
+def test_an_artifact_that_does_not_answer_in_time_is_told(tmp_path: Path):
+    made = artifact("onnx", tmp_path)
+    with pytest.raises(JobError, match=r"^onnx was not run: no answer within 0\.01 s$"):
+        made.ask(tmp_path / "pixels.npy", 1, 1, limit_seconds=0.01)
 
 
 def small_onnx(file: Path, opset: int, operator: str = "Identity") -> None:
@@ -233,6 +309,18 @@ def test_every_artifact_of_a_static_format_passes_the_gate(tmp_path: Path):
     found, agreed, frameworks = measure.compare(made, tmp_path / "pixels.npy", values.reshape(4, 12), 1, False)
     assert np.array_equal(found, values.reshape(4, 12))
     assert (agreed.relative, agreed.decisions, frameworks) == (0, 1, ())
+
+
+@pytest.mark.parametrize("several_labels", [False, True])
+def test_no_answer_of_a_second_artifact_that_is_not_a_number_passes_the_gate(several_labels: bool, tmp_path: Path):
+    made = artifact("onnx-static", tmp_path)
+    small_onnx(made.artifacts[1], opset=17)
+    made.artifacts[4] = tmp_path / "model-4.onnx"
+    small_onnx(made.artifacts[4], opset=17, operator="Sqrt")  # NaN for what is negative.
+    values = -np.arange(4 * 12, dtype=np.float32).reshape(4, 3, 2, 2)
+    np.save(tmp_path / "pixels.npy", values)
+    with pytest.raises(Disagrees, match="by nan of the largest logit"):
+        measure.compare(made, tmp_path / "pixels.npy", values.reshape(4, 12), 1, several_labels)
 
 
 def test_agreement_is_of_the_largest_logit():

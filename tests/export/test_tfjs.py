@@ -1,10 +1,18 @@
 """TensorFlow.js: its environment is made, its converter and both of its runtimes run, and what is missing is told."""
 
+import http.client
+import http.server
+import os
+import select
 import shutil
+import subprocess
+import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from conftest import CHECKOUT
 
 from bench.errors import JobError, Unavailable
 from bench.export import tfjs, tfjs_chromium, tfjs_environment
@@ -64,11 +72,112 @@ def test_without_a_network_the_reason_is_pips_and_nothing_is_left(monkeypatch: p
     assert not list(tmp_path.glob("tfjs-*python*[!k]"))
 
 
+@pytest.fixture
+def as_chromium(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], None]:
+    """Return a function that makes a script of the shell what is found as Chromium."""
+
+    def place(script: str) -> None:
+        program = tmp_path / "bin" / tfjs_chromium.NAMES[0]
+        program.parent.mkdir()
+        program.write_text(f"#!/bin/sh\n{script}\n")
+        program.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+
+    return place
+
+
+def test_a_browser_that_ends_at_once_is_told(as_chromium: Callable[[str], None]):
+    as_chromium("exit 3")
+    with pytest.raises(JobError, match="Chromium ended with status 3"):
+        tfjs_chromium.visit("page/page.html", {}, ("/answer",))
+
+
+@pytest.mark.skipif(shutil.which("npm") is None, reason="no npm on the path")
+def test_without_a_network_the_reason_is_npms(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setenv("npm_config_registry", "http://127.0.0.1:9/")
+    monkeypatch.setenv("npm_config_cache", str(tmp_path / "cache"))
+    monkeypatch.setenv("npm_config_fetch_retries", "0")
+    told: list[str] = []
+    with pytest.raises(
+        Unavailable, match=r"made, npm said: .*request to http://127.*tfjs.* failed, reason: .*ECONNREFUSED"
+    ):
+        tfjs_environment._install_runtime(tmp_path, told.append)
+    assert any("ECONNREFUSED" in line for line in told), "what it says comes through"
+
+
+def test_an_installation_that_does_not_end_is_ended(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(tfjs_environment, "LIMIT_SECONDS", 0.1)
+    with pytest.raises(Unavailable, match=r"pip said: nothing more, and was killed after 0\.1 s"):
+        tfjs_environment._run("pip", print, "sleep", "600")
+
+
+# What `bench export` does with an artifact until somebody ends it.
+ASKING = """
+import sys
+from pathlib import Path
+from bench.commands.interruption import signals_interrupt
+from bench.export.find import find
+from bench.export.make import Made
+folder = Path(sys.argv[1])
+about = {"export_seconds": 0, "artifact_bytes": 0, "method": ""}
+made = Made(format="tfjs-chromium", chosen=find("tfjs-chromium"), artifacts={1: folder}, **about)
+with signals_interrupt():
+    made.ask(folder / "pixels.npy", 1, 1)
+"""
+
+
+def test_an_export_that_is_ended_leaves_no_browser_and_no_profile(as_chromium: Callable[[str], None], tmp_path: Path):
+    as_chromium(f'echo $$ "$@" > {tmp_path}/begun; exec sleep 600')
+    os.mkfifo(tmp_path / "begun")
+    with subprocess.Popen(
+        [sys.executable, "-c", ASKING, str(tmp_path)], cwd=CHECKOUT, stderr=subprocess.DEVNULL
+    ) as asking:
+        browser, *arguments = (tmp_path / "begun").read_text().split()
+        (profile,) = (Path(text.partition("=")[2]) for text in arguments if text.startswith("--user-data-dir="))
+        assert profile.exists()
+        alive = os.pidfd_open(int(browser))
+        asking.terminate()
+    assert select.select([alive], [], [], 60)[0], "the browser has ended"
+    os.close(alive)
+    assert not profile.exists()
+
+
+@pytest.mark.parametrize("address", ["/page/{outside}", "/page/../outside.txt", "/page/link.txt", "/other/outside.txt"])
+def test_a_page_is_served_nothing_outside_of_its_folders(address: str, tmp_path: Path):
+    outside, folder = tmp_path / "outside.txt", tmp_path / "folder"
+    folder.mkdir()
+    for file in (outside, folder / "inside.txt"):
+        file.write_text("read")
+    (folder / "link.txt").symlink_to(outside)
+    served = type("Served", (tfjs_chromium.Page,), {"folders": {"page": folder}})
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), served) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        found = []
+        for path in ("/page/inside.txt?now", address.format(outside=outside)):
+            asking = http.client.HTTPConnection("127.0.0.1", server.server_port)
+            asking.request("GET", path)
+            found.append(asking.getresponse().status)
+            asking.close()
+        server.shutdown()
+    assert found == [200, 404]
+
+
 def test_a_page_that_fails_is_told(environment: None, tmp_path: Path):
     if not any(map(shutil.which, tfjs_chromium.NAMES)):
         pytest.skip("no Chromium on the path")
     (tmp_path / "page.html").write_text("<script>fetch('/error', {method: 'POST', body: 'no model'})</script>")
     assert tfjs_chromium.visit("page/page.html", {"page": tmp_path}, ("/answer", "/error")) == {"/error": b"no model"}
+
+
+def test_a_converter_that_does_not_end_is_ended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setenv("BENCH_ENVIRONMENTS", str(tmp_path))
+    monkeypatch.setattr(tfjs, "LIMIT_SECONDS", 0.1)
+    python = tfjs_environment.python()
+    python.parent.mkdir(parents=True)
+    python.write_text("#!/bin/sh\nexec sleep 600\n")
+    python.chmod(0o755)
+    with pytest.raises(JobError, match=r"tensorflowjs_converter: no end within 0\.1 s"):
+        tfjs.convert(tmp_path / "savedmodel", tmp_path / "model")
 
 
 def test_a_converter_that_fails_is_told(environment: None, tmp_path: Path):

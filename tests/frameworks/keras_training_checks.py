@@ -151,6 +151,8 @@ def test_averaged_weights_answer_and_training_goes_on_with_its_own(digits: Datas
         one.train_step(batch_of(one, digits, start))
     own = weights(one)
     answered, snapshot = one.logits(digits.validation), one.snapshot()
+    exported = one.source().model(one.normalise(digits.validation.images[:16]), training=False)
+    np.testing.assert_allclose(ops.convert_to_numpy(exported), answered[:16], atol=1e-4)
     for here, there in zip(own, weights(one), strict=True):
         np.testing.assert_array_equal(here, there)
     assert not np.array_equal(answered, first)

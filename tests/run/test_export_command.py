@@ -92,7 +92,7 @@ def test_the_page_beside_a_graph_model_tells_digits_in_a_browser(trained: Path, 
             f"""<iframe src="/page/index.html?picture={digit}.png"></iframe><script>setInterval(() => {{
               const said = frames[0].document.getElementById("said")?.textContent ?? "Choose";
               if (!said.startsWith("Choose")) fetch("/answer", {{method: "POST", body: said}});
-            }}, 100)</script>"""
+            }}, 100); setTimeout(() => fetch("/answer", {{method: "POST", body: "nothing within a minute"}}), 60000)</script>"""
         )
         folders = {"watch": tmp_path, "page": page}
         said[digit] = tfjs_chromium.visit("watch/watch.html", folders, ("/answer",))["/answer"].decode()

@@ -274,6 +274,16 @@ def test_a_picture_that_cannot_be_decoded_is_fatal_or_left_out_by_name(run_bench
     assert "broken.png" in left_out.stdout
 
 
+def test_a_model_trained_without_broken_pictures_is_exported_without_them(run_bench: Bench, tmp_path: Path):
+    folder = pictures(tmp_path / "pictures", per_class=30)
+    for file in sorted(folder.rglob("*.png"))[::4]:
+        file.write_bytes(file.read_bytes()[:60])
+    asked = ("train", *SMALL, "--dataset", "folder:pictures", "--batch-size", "8", "--epochs", "1", "--skip-unreadable")
+    said = run_bench(*asked, "--out", "out", "--export", "onnx-int8")
+    assert said.returncode == 0, said.stdout + said.stderr
+    assert (tmp_path / "out" / "exports" / "onnx-int8" / "model.onnx").exists()
+
+
 @pytest.mark.parametrize("framework", [SMALL, ("mobilenet_v3_small", "--framework", "keras-tensorflow", *SMALL[3:])])
 def test_a_cut_jpeg_is_one_message_with_its_name(run_bench: Bench, tmp_path: Path, framework: tuple[str, ...]):
     for part in ("train", "val", "test"):

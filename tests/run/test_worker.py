@@ -11,7 +11,7 @@ import torch
 import torch._dynamo  # Before any test lowers the memory limit in this process.
 from PIL import Image
 
-from bench.errors import Diverged, JobError, Unavailable
+from bench.errors import Diverged, JobError, Unavailable, reason
 from bench.plan.cell import Job
 from bench.records.record import Outcome
 from bench.run import worker
@@ -20,8 +20,15 @@ MakeJob = Callable[..., Job]
 Execute = Callable[[Job], Outcome]
 
 
+def caused() -> Exception:
+    """Return an error of a library that says in red that it failed, and in its cause why."""
+    error = RuntimeError("\x1b[31mFailed to convert the model\x1b[0m\nmore")
+    error.__cause__ = KeyError("no such operator")
+    return error
+
+
 @pytest.mark.parametrize(
-    ("error", "status", "reason"),
+    ("error", "status", "line"),
     [
         (Diverged("the loss is nan"), "diverged", "the loss is nan"),
         (Unavailable("put it there"), "unavailable", "put it there"),
@@ -29,11 +36,13 @@ Execute = Callable[[Job], Outcome]
         (torch.OutOfMemoryError("CUDA out of memory. Tried …\nmore"), "out_of_memory", None),
         (ValueError("first\nsecond"), "failed", "ValueError: first"),
         (JobError("does not fit:\n  conv1"), "failed", "does not fit: conv1"),
+        (caused(), "failed", "KeyError: 'no such operator'; RuntimeError: Failed to convert the model"),
+        (ValueError("9" * 400), "failed", f"ValueError: {'9' * 285}..."),
     ],
 )
-def test_an_exception_is_a_status_and_a_line(error: Exception, status: str, reason: str | None):
+def test_an_exception_is_a_status_and_a_line(error: Exception, status: str, line: str | None):
     assert worker.status("timm", error) == status
-    assert reason is None or worker._reason(error) == reason
+    assert line is None or reason(error) == line
 
 
 def test_torchs_own_words_for_a_full_memory_are_known():
