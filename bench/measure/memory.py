@@ -1,6 +1,8 @@
 """Memory: the peak of a forward pass and of a training step, in a process that times nothing."""
 
+import contextlib
 import ctypes
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -85,6 +87,15 @@ def peak_resident_bytes() -> int:
     return _status_bytes("VmHWM")
 
 
-def _status_bytes(field: str) -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
+def group_peak_resident_bytes(group: int) -> int:
+    """Return the sum of the peaks of a process group's members; what they share counts in each."""
+    total = 0
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError, StopIteration):  # It has ended meanwhile.
+            total += _status_bytes("VmHWM", folder.name) if os.getpgid(int(folder.name)) == group else 0
+    return total
+
+
+def _status_bytes(field: str, process: str = "self") -> int:
+    lines = Path(f"/proc/{process}/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{field}:"))

@@ -65,7 +65,8 @@ EXPORTS: Notes = {
     "every core, in Node.js with its one thread; the batch is that of the cell. MiB: all that was written. The largest error is "
     "over all logits of the compared images, as a share of the largest logit. An artifact beyond the tolerance of what it "
     "computes in (docs/exports.md) has no row there but one under 'Not measured'.",
-    "Peak, MiB": "Peak of an export: the most memory that the runtime's process had, its imports included.",
+    "Peak, MiB": "Peak of an export: the most memory that the runtime's process had, its imports included; of Chromium the "
+    "sum over its processes.",
     "Lost, points": "Lost: the source's top-1 less the artifact's, on the same images of the test split.",
     "Flags": _FLAGS,
 }
