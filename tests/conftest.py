@@ -39,6 +39,7 @@ FAST = Protocol(
     latency_seconds=20.0,
     compared_images=8,
     timeout_seconds=60.0,
+    threads=2,
 )
 CELL = Cell(
     architecture="fake/well",

@@ -63,7 +63,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """What it says. Requests came in groups, as those of `Inference`.
 
-    `peak_resident_bytes`: the most that its processes had in memory, imports included; None where that is not told.
+    `peak_resident_bytes`: the most that its process had in memory, imports included; of several processes the sum.
     `training_frameworks`: those that the process had imported.
     """
 

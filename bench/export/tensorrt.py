@@ -38,6 +38,8 @@ def _load(artifact: Path, threads: int) -> Run:
     from cuda.bindings import runtime as cuda
 
     engine = tensorrt.Runtime(tensorrt.Logger(tensorrt.Logger.WARNING)).deserialize_cuda_engine(artifact.read_bytes())
+    if engine is None:
+        raise JobError("TensorRT reads no engine in this file; the log says why")
     context = engine.create_execution_context()
     taken, given = engine.get_tensor_name(0), engine.get_tensor_name(1)
     logits = np.empty(tuple(engine.get_tensor_shape(given)), np.float32)

@@ -7,14 +7,16 @@ import shutil
 import subprocess
 import tempfile
 import threading
+import time
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import msgspec
 
 from bench.errors import JobError, Unavailable
 from bench.export import tfjs, tfjs_environment
 from bench.export.format import Answer, Question, Tell
+from bench.measure.memory import family_peak_resident_bytes
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 _LOOK_SECONDS = 0.2
@@ -51,6 +53,22 @@ class Page(http.server.SimpleHTTPRequestHandler):
         self.send_header("Cross-Origin-Embedder-Policy", "require-corp")
         super().end_headers()
 
+    def do_GET(self) -> None:
+        """Send a file, or of it the bytes that the page asks for: `Range: bytes=FIRST-LAST`."""
+        asked = self.headers["Range"]
+        if asked is None:
+            super().do_GET()
+            return
+        first, last = map(int, asked.removeprefix("bytes=").split("-"))
+        with Path(self.translate_path(self.path)).open("rb") as file:
+            file.seek(first)
+            part = file.read(last - first + 1)
+        self.send_response(206)
+        self.send_header("Content-Range", f"bytes {first}-{last}/*")
+        self.send_header("Content-Length", str(len(part)))
+        self.end_headers()
+        self.wfile.write(part)
+
     def do_POST(self) -> None:
         self.posted[self.path] = self.rfile.read(int(self.headers["Content-Length"]))
         self.send_response(204)
@@ -60,8 +78,15 @@ class Page(http.server.SimpleHTTPRequestHandler):
         """Say nothing of each request."""
 
 
-def visit(address: str, folders: dict[str, Path], until: tuple[str, ...]) -> dict[str, bytes]:
-    """Open an address of our own server in a headless browser until it has posted one of `until`; return all it posted.
+class Visit(NamedTuple):
+    """What a page posted, by address, and the sum of what the browser's processes had in memory at most."""
+
+    posted: dict[str, bytes]
+    peak_resident_bytes: int
+
+
+def visit(address: str, folders: dict[str, Path], until: tuple[str, ...]) -> Visit:
+    """Open an address of our own server in a headless browser until it has posted one of `until`.
 
     How long that may take is limited by who waits for this process.
     """
@@ -82,11 +107,12 @@ def visit(address: str, folders: dict[str, Path], until: tuple[str, ...]) -> dic
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     status = browser.wait(_LOOK_SECONDS)
                     raise JobError(f"Chromium ended with status {status}")
+            peak = family_peak_resident_bytes(browser.pid)
         finally:
             browser.kill()
             browser.wait()
             server.shutdown()
-        return dict(served.posted)  # type: ignore[attr-defined]
+        return Visit(dict(served.posted), peak)  # type: ignore[attr-defined]
 
 
 def _answer(question: Question) -> Answer:
@@ -100,13 +126,17 @@ def _answer(question: Question) -> Answer:
             "model": artifact,
             "images": pixels.parent,
         }
-        posted = visit("page/browser.html", folders, ("/answer", "/error"))
+        posted, peak = visit("page/browser.html", folders, ("/answer", "/error"))
     if "/error" in posted:
         raise JobError(f"in Chromium: {posted['/error'].decode(errors='replace')}")
     if question.logits is not None:
         Path(f"{question.logits}.raw").write_bytes(posted["/logits"])
         tfjs.keep_logits(question)
-    return msgspec.json.decode(posted["/answer"], type=Answer)
+    answer = msgspec.json.decode(posted["/answer"], type=Answer)
+    # A page tells the time of day; telemetry is on the machine's monotonic clock.
+    ahead = time.time() - time.perf_counter()
+    begun = tuple(moment - ahead for moment in answer.latency_begun_seconds)
+    return msgspec.structs.replace(answer, latency_begun_seconds=begun, peak_resident_bytes=peak)
 
 
 def _needs() -> None:

@@ -85,6 +85,20 @@ def peak_resident_bytes() -> int:
     return _status_bytes("VmHWM")
 
 
-def _status_bytes(field: str) -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
+def family_peak_resident_bytes(process: int) -> int:
+    """Return the sum of the peaks of a process and of all that descend from it; what they share counts in each."""
+    try:
+        own = _status_bytes("VmHWM", process)
+        children = [
+            int(child)
+            for file in Path(f"/proc/{process}/task").glob("*/children")
+            for child in file.read_text().split()
+        ]
+    except (OSError, StopIteration):  # It has ended meanwhile.
+        return 0
+    return own + sum(map(family_peak_resident_bytes, children))
+
+
+def _status_bytes(field: str, process: int | str = "self") -> int:
+    lines = Path(f"/proc/{process}/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{field}:"))

@@ -106,13 +106,14 @@ def _clock(records: Sequence[Record]) -> Iterator[str]:
 
 
 def _modes(records: Sequence[Record]) -> Iterator[str]:
-    samples = []
+    samples: list[Sequence[float]] = []
     for record in records:
-        timed = blocks(record)
-        samples.append(timed.block_seconds if timed else getattr(record.figures, "latency_seconds", ()))
-    two = sum(has_two_modes(own) for own in samples)
+        timed, figures = blocks(record), record.figures
+        samples += [timed.block_seconds] if timed else []
+        samples += [timing.latency_seconds for timing in figures.timings] if isinstance(figures, Export) else []
+    two = sum(map(has_two_modes, samples))
     if two:
-        yield f"two modes in {two} of {len(records)} processes"
+        yield f"two modes in {two} of {len(samples)} processes"
 
 
 def _company(records: Sequence[Record]) -> Iterator[str]:

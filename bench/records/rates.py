@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 from bench.measure.energy import Energy, energy
 from bench.measure.telemetry import Telemetry
 from bench.measure.timing import Blocks
-from bench.records.record import Build, Ceilings, Export, Inference, Record, Training
+from bench.records.record import ArtifactTiming, Build, Ceilings, Export, Inference, Record, Training
 
 # The product whose precision is that of a cell's.
 _PRODUCTS = {"fp32": "fp32", "tf32": "tf32", "amp-fp16": "fp16", "amp-bf16": "bf16", "bf16": "bf16"}
@@ -136,8 +136,10 @@ def timed_windows(record: Record) -> list[Window]:
     found = _block_windows(record)
     if isinstance(figures, Training):
         found += _loader_windows(figures)
-    elif isinstance(figures, Inference | Export):
+    elif isinstance(figures, Inference):
         found += _request_windows(figures)
+    elif isinstance(figures, Export):
+        found += [window for timing in figures.timings for window in _request_windows(timing)]
     elif figures is not None and record.measurement == "accuracy" and telemetry is not None:
         found += [(telemetry.begun_seconds + telemetry.idle_seconds, math.inf)]
     return found
@@ -154,9 +156,9 @@ def _loader_windows(figures: Training) -> list[Window]:
     return [(b.begun_seconds, b.begun_seconds + sum(b.step_seconds)) for b in loader if b.begun_seconds]
 
 
-def _request_windows(figures: Inference | Export) -> list[Window]:
-    samples, ends = figures.latency_seconds, list(accumulate(figures.latency_group_sizes))
-    groups = zip(figures.latency_begun_seconds, [0, *ends], ends, strict=False)
+def _request_windows(timed: Inference | ArtifactTiming) -> list[Window]:
+    samples, ends = timed.latency_seconds, list(accumulate(timed.latency_group_sizes))
+    groups = zip(timed.latency_begun_seconds, [0, *ends], ends, strict=False)
     return [(begun, begun + sum(samples[first:end])) for begun, first, end in groups]
 
 
@@ -172,7 +174,7 @@ def sm_mhz(quantity: str, record: Record) -> float | None:
     if quantity == LOADER and isinstance(figures, Training):
         windows = _loader_windows(figures)
     elif "latency" in quantity and isinstance(figures, Inference | Export):
-        windows = _request_windows(figures)
+        windows = _request_windows(figures.main if isinstance(figures, Export) else figures)
     else:
         windows = _block_windows(record)
     (clocks,) = _read_within(record, windows, "gpu_sm_mhz")

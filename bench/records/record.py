@@ -176,14 +176,6 @@ class Export(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def latency_seconds(self) -> tuple[float, ...]:
         return self.main.latency_seconds
 
-    @property
-    def latency_begun_seconds(self) -> tuple[float, ...]:
-        return self.main.latency_begun_seconds
-
-    @property
-    def latency_group_sizes(self) -> tuple[int, ...]:
-        return self.main.latency_group_sizes
-
     def timing(self, *, threads: int | None = None, several: bool = False) -> ArtifactTiming | None:
         """Return the timing of single images, or of several together, with so many threads (None: the most)."""
         found = [

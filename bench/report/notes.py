@@ -65,13 +65,14 @@ EXPORTS: Notes = {
     "every core, in Node.js with its one thread; the batch is that of the cell. MiB: all that was written. The largest error is "
     "over all logits of the compared images, as a share of the largest logit. An artifact beyond the tolerance of what it "
     "computes in (docs/exports.md) has no row there but one under 'Not measured'.",
-    "Peak, MiB": "Peak of an export: the most memory that the runtime's process had, its imports included.",
+    "Peak, MiB": "Peak of an export: the most memory that the runtime's process had, its imports included; of Chromium the "
+    "sum over its processes.",
     "Lost, points": "Lost: the source's top-1 less the artifact's, on the same images of the test split.",
     "Flags": _FLAGS,
 }
 EXPORT_CHOICE: Notes = {
-    "": "The best of the formats above, of those that passed: lowest p50 of single images, fewest bytes, and "
-    "highest top-1 on test where it was tested; of equal ones all are named.",
+    "": "The best of the formats above, of those that passed, and every other within 5 % of it: lowest p50 of single images, "
+    "with whatever number of threads gave it; fewest bytes; and least top-1 lost on the test split, where it was tested.",
 }
 MULTILABEL: Notes = {
     "": "Several labels an image: scores on the test split, from 0 to 1: the mean over seeds, and in brackets each. Chosen: with "

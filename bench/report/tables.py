@@ -61,7 +61,7 @@ def _kinds(said: str, records: Sequence[Record], held: Reference) -> list[Table]
     return [
         _table(f"Training and accuracy: {said}", trained, columns.TRAINING, axes, notes.TRAINING),
         _table(f"Inference: {said}", predicted, columns.INFERENCE, axes, notes.INFERENCE),
-        _table(f"Exports: {said}", _export_rows(records), columns.EXPORTS, 5, notes.EXPORTS),
+        _table(f"Exports: {said}", _export_rows(records), columns.EXPORTS, len(columns.EXPORTED) + 2, notes.EXPORTS),
         _export_choice(said, records),
     ]
 
@@ -173,11 +173,15 @@ def _export_choice(said: str, records: Sequence[Record]) -> Table:
     models: dict[Cell, list[Row]] = defaultdict(list)
     for row in _export_rows(records):
         models[row.cell].append(row)
-    rows = [(*columns.model(own[0]), *columns.best_formats(own)) for own in models.values() if len(own) > 1]
+    rows = [
+        (*(show(own[0]) for show in columns.EXPORTED.values()), *columns.best_formats(own))
+        for own in models.values()
+        if len(own) > 1
+    ]
     return Table(
         title=f"Which format: {said}",
-        columns=(*columns.MODEL, *columns.BEST_FORMATS),
-        labels=len(columns.MODEL) + len(columns.BEST_FORMATS),
+        columns=(*columns.EXPORTED, *columns.BEST_FORMATS),
+        labels=len(columns.EXPORTED) + len(columns.BEST_FORMATS),
         rows=tuple(dict.fromkeys(rows)),
         legend=tuple(notes.EXPORT_CHOICE.values()),
     )

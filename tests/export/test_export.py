@@ -1,8 +1,11 @@
 """Exports are made, run in processes of their own and held against their source; one that answers differently has no figures."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import msgspec
 import numpy as np
@@ -14,7 +17,7 @@ from bench.data.read import read_dataset
 from bench.errors import Disagrees, JobError, Unavailable, reason
 from bench.export import FORMATS, gate, make, measure
 from bench.export.find import find, find_exporter
-from bench.export.format import Wanted
+from bench.export.format import Question, Wanted
 from bench.export.make import Made
 from bench.frameworks import builder, source_kind
 from bench.frameworks.pytorch import TorchTrial
@@ -221,13 +224,23 @@ def artifact(name: str, folder: Path) -> Made:
     return Made(format=name, chosen=chosen, artifacts={1: file}, export_seconds=0, artifact_bytes=0, method="by hand")
 
 
-@pytest.mark.parametrize("name", ["onnx", "openvino", "litert", "torchscript", "torch-export", "aotinductor"])
-def test_a_broken_artifact_is_told_in_a_line(name: str, tmp_path: Path):
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("onnx", "Protobuf parsing failed"),
+        ("openvino", "Unable to read the model"),
+        ("litert", "not a valid Flatbuffer"),
+        ("torchscript", "failed finding central directory"),
+        ("torch-export", "not a zip file"),
+        ("aotinductor", "failed finding central directory"),
+    ],
+)
+def test_a_broken_artifact_is_told_in_a_line(name: str, said: str, tmp_path: Path):
     made = artifact(name, tmp_path)
     made.artifacts[1].write_bytes(b"broken" * 100)
     pixels = tmp_path / "pixels.npy"
     np.save(pixels, np.zeros((1, 3, 32, 32), np.float32))
-    with pytest.raises(JobError, match=f"^{name} was not run: .+") as told:
+    with pytest.raises(JobError, match=f"^{name} was not run: .*{said}") as told:
         made.ask(pixels, 1, 1)
     assert "\n" not in str(told.value)
 
@@ -236,6 +249,25 @@ def test_an_artifact_that_does_not_answer_in_time_is_told(tmp_path: Path):
     made = artifact("onnx", tmp_path)
     with pytest.raises(JobError, match=r"^onnx was not run: no answer within 0\.01 s$"):
         made.ask(tmp_path / "pixels.npy", 1, 1, limit_seconds=0.01)
+
+
+def test_an_engine_that_tensorrt_cannot_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """TensorRT, which is not here, returns None for it."""
+    reader = SimpleNamespace(deserialize_cuda_engine=lambda engine: None)
+    monkeypatch.setitem(sys.modules, "tensorrt", Mock(Runtime=lambda logger: reader))
+    monkeypatch.setitem(sys.modules, "cuda", Mock())
+    monkeypatch.setitem(sys.modules, "cuda.bindings", Mock())
+    (tmp_path / "model.engine").write_bytes(b"broken" * 100)
+    np.save(tmp_path / "pixels.npy", np.zeros((1, 3, 2, 2), np.float32))
+    question = Question(
+        format="tensorrt",
+        artifact=str(tmp_path / "model.engine"),
+        pixels=str(tmp_path / "pixels.npy"),
+        batch_size=1,
+        threads=1,
+    )
+    with pytest.raises(JobError, match="reads no engine"):
+        find("tensorrt").answer(question)
 
 
 def small_onnx(file: Path, opset: int, operator: str = "Identity") -> None:

@@ -2,20 +2,25 @@
 
 import http.client
 import http.server
+import json
 import os
 import select
 import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import CHECKOUT
 
 from bench.errors import JobError, Unavailable
 from bench.export import tfjs, tfjs_chromium, tfjs_environment
+from bench.export.find import find
+from bench.export.make import Made
 from bench.plan.cell import Job
 from bench.records.record import Export
 from bench.run.launcher import Launcher
@@ -29,13 +34,18 @@ def environment() -> None:
     tfjs_environment.prepare(print)
 
 
+def skip_without_browser(name: str = "tfjs-chromium") -> None:
+    if name == "tfjs-chromium" and not any(map(shutil.which, tfjs_chromium.NAMES)):
+        pytest.skip("no Chromium on the path")
+
+
 @pytest.mark.parametrize("name", ["tfjs", "tfjs-chromium"])
 def test_a_graph_model_agrees_with_its_source(
     environment: None, make_job: Callable[..., Job], launcher: Launcher, tmp_path: Path, name: str
 ):
-    if name == "tfjs-chromium" and not any(map(shutil.which, tfjs_chromium.NAMES)):
-        pytest.skip("no Chromium on the path")
+    skip_without_browser(name)
     changes = {"framework": "keras-tensorflow", "execution": "compiled", "timeout_seconds": 300.0, "image_size": 40}
+    asked = time.perf_counter()
     outcome = launcher.launch(
         make_job(f"export:{name}", architecture="mobilenet_v3_small", **changes), tmp_path / "log"
     ).outcome
@@ -44,6 +54,50 @@ def test_a_graph_model_agrees_with_its_source(
     assert outcome.figures.maximum_relative_error < 1e-4
     assert outcome.figures.training_frameworks == ()
     assert {timing.threads for timing in outcome.figures.timings} == ({1} if name == "tfjs" else {1, 2})
+    for timing in outcome.figures.timings:
+        assert sum(timing.latency_group_sizes) == len(timing.latency_seconds)
+        assert len(timing.latency_begun_seconds) == len(timing.latency_group_sizes)
+        assert timing.peak_resident_bytes is not None
+        assert timing.peak_resident_bytes > 50_000_000
+    begun = [moment for timing in outcome.figures.timings for moment in timing.latency_begun_seconds]
+    assert asked < begun[0] <= begun[-1] < time.perf_counter(), "on the clock of the telemetry"
+    assert begun == sorted(begun)
+
+
+def negative(name: str, folder: Path) -> Made:
+    """Return a graph model that makes of each value of an image a logit, its negative."""
+    chosen = find(name)
+    model = folder / "model"
+    model.mkdir()
+    nodes = [
+        {"name": "pixels", "op": "Placeholder", "attr": {"dtype": {"type": "DT_FLOAT"}}},
+        {"name": "logits", "op": "Neg", "input": ["pixels"], "attr": {"T": {"type": "DT_FLOAT"}}},
+    ]
+    topology = {"node": nodes, "versions": {"producer": 1}}
+    held = {"format": "graph-model", "modelTopology": topology, "weightsManifest": []}
+    (model / "model.json").write_text(json.dumps(held))
+    artifacts = {1: model, 4: model}
+    return Made(format=name, chosen=chosen, artifacts=artifacts, export_seconds=0, artifact_bytes=0, method="by hand")
+
+
+@pytest.mark.parametrize("name", ["tfjs", "tfjs-chromium"])
+def test_every_image_is_answered_once_whatever_the_batch(environment: None, tmp_path: Path, name: str):
+    skip_without_browser(name)
+    values = np.arange(7 * 12, dtype=np.float32).reshape(7, 2, 2, 3)
+    np.save(tmp_path / "pixels.npy", values)
+    negative(name, tmp_path).ask(tmp_path / "pixels.npy", 4, 1, logits=tmp_path / "logits.npy")
+    assert np.array_equal(np.load(tmp_path / "logits.npy"), -values.reshape(7, 12))
+
+
+@pytest.mark.parametrize("name", ["tfjs", "tfjs-chromium"])
+def test_images_that_nobody_asks_about_take_no_memory(environment: None, tmp_path: Path, name: str):
+    """Node.js cannot even read a file of 2 GiB at once; this one takes no room on the disk."""
+    skip_without_browser(name)
+    np.lib.format.open_memmap(tmp_path / "pixels.npy", "w+", np.float32, (15_000, 112, 112, 3))
+    answer = negative(name, tmp_path).ask(tmp_path / "pixels.npy", 1, 1, requests=3, seconds=10.0)
+    assert len(answer.latency_seconds) == 3
+    assert answer.peak_resident_bytes is not None
+    assert answer.peak_resident_bytes < 1 << 30
 
 
 def test_without_node_there_is_no_row_but_a_reason(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
@@ -163,10 +217,11 @@ def test_a_page_is_served_nothing_outside_of_its_folders(address: str, tmp_path:
 
 
 def test_a_page_that_fails_is_told(environment: None, tmp_path: Path):
-    if not any(map(shutil.which, tfjs_chromium.NAMES)):
-        pytest.skip("no Chromium on the path")
+    skip_without_browser()
     (tmp_path / "page.html").write_text("<script>fetch('/error', {method: 'POST', body: 'no model'})</script>")
-    assert tfjs_chromium.visit("page/page.html", {"page": tmp_path}, ("/answer", "/error")) == {"/error": b"no model"}
+    assert tfjs_chromium.visit("page/page.html", {"page": tmp_path}, ("/answer", "/error")).posted == {
+        "/error": b"no model"
+    }
 
 
 def test_a_converter_that_does_not_end_is_ended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):

@@ -124,6 +124,20 @@ def test_heat_and_company_are_seen_while_single_requests_are_timed(kind: type):
     assert "1.0 processors busy" in busy["unstable"]
 
 
+def test_company_and_two_modes_are_seen_in_every_process_of_an_artifact():
+    record = requests_of(Export, 90.0)
+    assert isinstance(record.figures, Export)
+    calm = record.figures.main
+    later = replace(calm, batch_size=64, latency_begun_seconds=(105.0,))
+    busy = requests_of(Export, 90.0, cpu_busy_cpus=2.0, cpu_job_cpus=1.0)
+    assert "unstable" not in flags([busy]), "nothing was sampled then"
+    seen = flags([replace(busy, figures=replace(record.figures, timings=(calm, later)))])
+    assert "1.0 processors busy" in seen["unstable"]
+    restless = replace(later, latency_seconds=(0.2, 0.3, 0.201, 0.301) * 5, latency_group_sizes=(20,))
+    seen = flags([replace(record, figures=replace(record.figures, timings=(calm, restless)))])
+    assert seen["unstable"] == "two modes in 1 of 2 processes"
+
+
 def test_an_accuracys_seconds_carry_what_ran_beside_them_and_no_number_of_processes():
     record = next(r for r in read_file(FIXTURE) if isinstance(r.figures, Accuracy))
 

@@ -105,6 +105,20 @@ def test_groups_of_requests_are_timed_too(kind: type):
     assert timed_windows(record) == [], "of an earlier schema nobody knows when"
 
 
+def test_every_process_of_an_artifact_is_timed_and_its_latency_has_the_clock_of_single_images():
+    record = first(Export)
+    assert isinstance(record.figures, Export)
+    ran = {"latency_seconds": (0.5, 0.5), "latency_group_sizes": (2,)}
+    timings = tuple(
+        replace(record.figures.main, threads=threads, batch_size=size, latency_begun_seconds=(begun,), **ran)
+        for threads, size, begun in ((1, 1, 103.0), (1, 64, 108.0), (2, 1, 113.0), (2, 64, 118.0))
+    )
+    clocks = every_half_second(gpu_sm_mhz=tuple(1000.0 + place for place in range(81)))
+    record = replace(record, figures=replace(record.figures, timings=timings), telemetry=clocks)
+    assert timed_windows(record) == [(103.0, 104.0), (108.0, 109.0), (113.0, 114.0), (118.0, 119.0)]
+    assert sm_mhz("export:torchscript latency p50", record) == 1027.0
+
+
 def test_accuracy_is_timed_from_when_its_job_was_asked_for():
     record = replace(first(Accuracy), telemetry=every_half_second(clock=tuple(range(81))))
     (seen,) = while_timed(record, "clock")

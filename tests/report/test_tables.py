@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from test_lint import powered
 
-from bench.records.record import Inference, Memory, Record, Training
+from bench.records.record import ArtifactTiming, Export, Inference, Memory, Record, Training
 from bench.records.store import read_file
 from bench.report.format import counted, milliseconds, number, rate, top1
 from bench.report.table import Table
@@ -137,6 +137,60 @@ def test_how_joules_were_read_stands_beside_them():
     row = dict(zip(table.columns, table.rows[0], strict=True))
     assert row["by"] == "counter"
     assert row["J an image"] != "–"
+
+
+def exported(name: str, p50s: dict[int, float], mebibytes: float, top1: float, **cell: int) -> Record:
+    """Return an export of a model whose top-1 is 90 %, with a p50 in milliseconds by the number of threads."""
+    record = next(r for r in read_file(FIXTURE) if isinstance(r.figures, Export))
+    assert isinstance(record.figures, Export)
+    timings = tuple(
+        ArtifactTiming(
+            threads=threads,
+            batch_size=size,
+            load_seconds=1.0,
+            first_inference_seconds=1.0,
+            latency_seconds=(p50 * size / 1000,),
+        )
+        for threads, p50 in p50s.items()
+        for size in (1, 16)
+    )
+    sizes = {"artifact_bytes": int(mebibytes * 2**20), "source_top1": 0.9, "test_top1": top1, "compared_images": 540}
+    return msgspec.structs.replace(
+        record,
+        measurement=f"export:{name}",
+        cell=msgspec.structs.replace(record.cell, **cell),
+        batch_size=cell.get("batch_size", record.batch_size),
+        figures=msgspec.structs.replace(record.figures, timings=timings, **sizes),
+    )
+
+
+def test_every_format_as_good_as_the_best_is_named_with_its_own_figure():
+    """A p50 of one process is no nearer to the truth than some percent; and top-1 that an artifact gains is noise."""
+    onnx, static = exported("onnx", {1: 0.40, 2: 0.2601}, 6.0, 0.9), exported("onnx-static", {2: 0.2599}, 6.1, 0.9)
+    single, slow = exported("openvino", {1: 0.265, 2: 0.5}, 9.0, 0.9), exported("savedmodel", {2: 0.28}, 9.0, 0.9)
+    small = exported("onnx-int8", {2: 0.35}, 1.6, 0.902)
+    worse = exported("litert-int8", {2: 0.36}, 1.7, 0.898)
+    table = find(tables([onnx, static, single, slow, small, worse]), "Which format")
+    (row,) = (dict(zip(table.columns, row, strict=True)) for row in table.rows)
+    assert row["Lowest p50, ms"] == "onnx-static, onnx: 0.260 with 2 threads; openvino: 0.265 with 1 thread"
+    assert row["Fewest bytes, MiB"] == "onnx-int8: 1.6"
+    assert row["Least top-1 lost, points"] == "onnx, onnx-int8, onnx-static, openvino, savedmodel: 0.0"
+    table = find(tables([small, worse, exported("litert", {2: 0.3}, 6.0, 0.895)][1:]), "Which format")
+    assert table.rows[0][-1] == "litert-int8: 0.2"
+
+
+def test_exports_of_two_batches_and_two_sizes_of_image_are_told_apart():
+    records = [
+        exported(name, {2: 0.3}, 6.0, 0.9, batch_size=batch_size, image_size=image_size)
+        for name in ("onnx", "openvino")
+        for batch_size, image_size in ((16, 40), (64, 40), (64, 64))
+    ]
+    for title, rows in (("Exports", 6), ("Which format", 3)):
+        table = find(tables(records), title)
+        named = [dict(zip(table.columns[: table.labels], row, strict=False)) for row in table.rows]
+        assert sorted((row["Batch"], row["Image px"]) for row in named) == sorted(
+            [("16", "40"), ("64", "40"), ("64", "64")] * (rows // 3)
+        )
 
 
 def test_few_processes_are_said(records: list[Record]):

@@ -10,15 +10,26 @@ HERE = Path(__file__).parent
 FACTS = json.loads((HERE / "picture.json").read_text())
 
 
+def square(file: str) -> np.ndarray:
+    """Return the largest square around a picture's middle, scaled, upright, what is transparent on white: [size, size, 3]."""
+    picture = ImageOps.exif_transpose(Image.open(file))
+    if picture.mode.startswith("I"):  # 16 bits, which Pillow would clip to 8.
+        picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
+    picture = picture.convert("RGBA" if picture.has_transparency_data else "RGB")
+    size, side = FACTS["image_size"], min(picture.size)
+    left, top = (picture.width - side) // 2, (picture.height - side) // 2
+    box = (left, top, left + side, top + side)
+    scaled = picture.resize((size, size), Image.Resampling.BILINEAR, box).convert("RGBA")
+    return np.asarray(Image.alpha_composite(Image.new("RGBA", scaled.size, "white"), scaled).convert("RGB"))
+
+
 def pixels(file: str) -> np.ndarray:
-    """Return the largest square around a picture's middle, scaled and normalised: float32, one image."""
-    size = FACTS["image_size"]
-    picture = ImageOps.exif_transpose(Image.open(file)).convert("RGB")
-    square = np.asarray(ImageOps.fit(picture, (size, size), Image.Resampling.BILINEAR), np.float32)
+    """Return a picture as the model takes it, normalised: float32, one image."""
+    values = square(file).astype(np.float32)
     if FACTS["order"] == "bgr":
-        square = square[..., ::-1]
-    square = ((square - FACTS["mean"]) / FACTS["std"]).astype(np.float32)
-    return np.ascontiguousarray(square.transpose(2, 0, 1) if FACTS["channels_first"] else square)[None]
+        values = values[..., ::-1]
+    values = ((values - FACTS["mean"]) / FACTS["std"]).astype(np.float32)
+    return np.ascontiguousarray(values.transpose(2, 0, 1) if FACTS["channels_first"] else values)[None]
 
 
 def tell(logits: np.ndarray) -> None:

@@ -1,14 +1,15 @@
 // Answers a question with TensorFlow.js, in Node.js and in a browser: format.py says what Question and Answer hold.
-// `read` returns a file's bytes as an ArrayBuffer: "model.json" and its weights, and "pixels". `now`: seconds, monotonic.
+// `read` returns a file of the artifact as an ArrayBuffer, and `readPixels(start, size)` so many bytes of the pixels, which may not
+// fit into memory. `now`: seconds, monotonic.
 
 const WARMUP_REQUESTS = 10, WARMUP_SECONDS = 1, BATCHES = 8, GROUPS = 20;
 
-// Returns the float32 values of a .npy file and their shape (NumPy's format 1.0).
-function readNumpy(bytes) {
-  const header = new TextDecoder().decode(bytes.slice(10, 10 + new DataView(bytes).getUint16(8, true)));
+// Returns the shape of the float32 values in a .npy file (NumPy's format 1.0), and the byte where they begin.
+async function readHeader(readPixels) {
+  const start = 10, size = new DataView(await readPixels(8, 2)).getUint16(0, true);
+  const header = new TextDecoder().decode(await readPixels(start, size));
   if (!header.includes("'<f4'") || header.includes("'fortran_order': True")) throw new Error(`not float32 in order: ${header}`);
-  const shape = header.match(/'shape': \(([^)]*)\)/)[1].split(",").filter((text) => text.trim()).map(Number);
-  return { shape, values: new Float32Array(bytes.slice(10 + header.length)) };
+  return { shape: header.match(/'shape': \(([^)]*)\)/)[1].split(",").filter((text) => text.trim()).map(Number), begin: start + size };
 }
 
 async function loadModel(tf, read) {
@@ -26,14 +27,16 @@ async function loadModel(tf, read) {
   }));
 }
 
-async function answer(tf, question, read, now) {
-  const { shape, values } = readNumpy(await read("pixels"));
-  const images = shape[0], size = question.batch_size, imageValues = values.length / images;
-  const batch = (start) => {
+async function answer(tf, question, read, readPixels, now) {
+  const { shape, begin } = await readHeader(readPixels);
+  const images = shape[0], size = question.batch_size, imageValues = shape.slice(1).reduce((product, length) => product * length, 1);
+  const batch = async (first) => {
     const found = new Float32Array(size * imageValues);
-    for (let place = 0; place < size; place++) {
-      const image = (start + place) % images;
-      found.set(values.subarray(image * imageValues, (image + 1) * imageValues), place * imageValues);
+    for (let place = 0, count; place < size; place += count) {
+      const image = (first + place) % images;
+      count = Math.min(size - place, images - image);
+      const bytes = await readPixels(begin + 4 * image * imageValues, 4 * count * imageValues);
+      found.set(new Float32Array(bytes), place * imageValues);
     }
     return found;
   };
@@ -51,7 +54,8 @@ async function answer(tf, question, read, now) {
     logits.dispose();
     return found;
   };
-  const batches = Array.from({ length: Math.min(BATCHES, Math.ceil(images / size)) }, (_, number) => batch(number * size));
+  const batches = [];
+  while (batches.length < Math.min(BATCHES, Math.ceil(images / size))) batches.push(await batch(batches.length * size));
   const [, firstSeconds] = await timed(() => ask(batches[0]));
   const latency = [], begun = [], sizes = [];
   let turn = 0, total = 0;
@@ -69,7 +73,7 @@ async function answer(tf, question, read, now) {
   let logits = null;
   if (question.logits !== null) {
     const found = [];
-    for (let start = 0; start < images; start += size) found.push(await ask(batch(start)));
+    for (let start = 0; start < images; start += size) found.push(await ask(await batch(start)));
     const classes = found[0].length / size;
     logits = new Float32Array(images * classes);
     found.forEach((part, number) => logits.set(part.subarray(0, Math.min(size, images - number * size) * classes), number * size * classes));
