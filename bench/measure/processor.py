@@ -74,6 +74,8 @@ class Processor:
     def _rate(self, name: str, read: Callable[[], float | None]) -> float | None:
         """Return the growth a second of a counter since it was last asked for; None the first time, or where it fell."""
         before, total = self._before.pop(name, None), read()
+        if total is not None and before is not None and total < before:
+            total = read()  # A child that ended between two files was in neither; by now its time is its parent's.
         if total is not None:
             self._before[name] = total
         if total is None or before is None or total < before or self._passed <= 0:

@@ -158,6 +158,31 @@ def test_where_the_kernel_lists_no_children_the_jobs_share_is_not_known_and_neve
     assert "children" in without.missing["cpu_job_cpus"]
 
 
+def test_a_child_that_ends_while_it_is_looked_at_makes_no_jump(processes: Path):
+    """Its parent was read before it had the child's time, and the child when it was gone; the reading after was far too high."""
+    own, tick = str(os.getpid()), os.sysconf("SC_CLK_TCK")
+
+    def write(seconds: float) -> None:
+        fields = (processes / own / "stat").read_text().rpartition(")")
+        values = fields[2].split(" ")
+        values[12:16] = [str(round(seconds * tick)), "0", "0", "0"]
+        (processes / own / "stat").write_text(f"{fields[0]}){' '.join(values)}")
+
+    totals = iter((10.0, 10.0, 10.0, 4.0))  # Asked for once at the beginning, and twice a reading.
+
+    def jobs() -> list[int]:
+        write(next(totals, 11.0))
+        return [int(own)]
+
+    found = Processor(jobs, processes=processes)
+    assert found.read()["cpu_job_cpus"] is None
+    time.sleep(0.05)
+    grown = found.read()["cpu_job_cpus"]
+    assert grown is not None
+    assert 0 < grown < 1 / 0.05
+    assert found.read()["cpu_job_cpus"] == 0.0
+
+
 def test_a_job_that_has_ended_is_a_hole(processes: Path):
     jobs = [os.getpid()]
     found = Processor(lambda: jobs, processes=processes)
