@@ -178,11 +178,12 @@ def _export_choice(said: str, records: Sequence[Record]) -> Table:
         for own in models.values()
         if len(own) > 1
     ]
+    names, measured = (*columns.EXPORTED, *columns.BEST_FORMATS), _measured(rows)
     return Table(
         title=f"Which format: {said}",
-        columns=(*columns.EXPORTED, *columns.BEST_FORMATS),
-        labels=len(columns.EXPORTED) + len(columns.BEST_FORMATS),
-        rows=tuple(dict.fromkeys(rows)),
+        columns=tuple(names[number] for number in measured),
+        labels=len(measured),
+        rows=tuple(dict.fromkeys(tuple(row[number] for number in measured) for row in rows)),
         legend=tuple(notes.EXPORT_CHOICE.values()),
     )
 
@@ -203,7 +204,7 @@ def _order(row: Row) -> tuple[object, ...]:
 def _table(title: str, rows: list[Row], shown: Columns, labels: int, about: notes.Notes) -> Table:
     """Return a table of the columns in which any row has something, with the legends of them."""
     texts = tuple(dict.fromkeys(tuple(show(row) for show in shown.values()) for row in rows))
-    measured = [number for number in range(len(shown)) if any(text[number] != NOTHING for text in texts)]
+    measured = _measured(texts)
     kept = tuple(list(shown)[number] for number in measured)
     return Table(
         title=title,
@@ -212,6 +213,11 @@ def _table(title: str, rows: list[Row], shown: Columns, labels: int, about: note
         rows=tuple(tuple(text[number] for number in measured) for text in texts),
         legend=tuple(note for column, note in about.items() if column in ("", *kept)),
     )
+
+
+def _measured(rows: Sequence[Sequence[str]]) -> list[int]:
+    """Return the places of the columns in which any row has something."""
+    return [place for place, column in enumerate(zip(*rows, strict=True)) if any(text != NOTHING for text in column)]
 
 
 def _not_measured(records: Sequence[Record]) -> Table:

@@ -179,6 +179,10 @@ def test_every_format_as_good_as_the_best_is_named_with_its_own_figure():
     assert table.rows[0][-1] == "litert-int8: 0.2"
 
 
+def test_where_no_artifact_was_tested_none_kept_more(records: list[Record]):
+    assert find(tables(records), "Which format").columns[-1] == "Fewest bytes, MiB"
+
+
 def test_exports_of_two_batches_and_two_sizes_of_image_are_told_apart():
     records = [
         exported(name, {2: 0.3}, 6.0, 0.9, batch_size=batch_size, image_size=image_size)
