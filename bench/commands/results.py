@@ -83,7 +83,7 @@ def compare(
         first, second = (comparing.part(text, latest(read(Path(text.partition(":")[0])))) for text in (a, b))
     found = comparing.compare(first, second, margin)
     if not found.pairs:
-        raise UsageError(f"{found.a} and {found.b} have no timed row in common")
+        raise UsageError(f"{found.a} and {found.b} have no timed row in common{comparing.hint(first, second)}")
     if found.differences and not allow_different:
         listed = "\n  ".join(found.differences)
         raise UsageError(f"A and B are unlike; --allow-different compares them all the same:\n  {listed}")

@@ -8,7 +8,7 @@ from statistics import fmean, median, stdev
 from bench.measure.nvml import POWER_CAP, THERMAL_OR_BRAKE
 from bench.measure.statistics import FEWEST_FOR_INTERVAL, median_interval
 from bench.measure.timing import settled
-from bench.records.rates import blocks, during_blocks, rate, while_timed
+from bench.records.rates import COMPANY_CPUS, blocks, busy_elsewhere, during_blocks, rate, while_timed
 from bench.records.record import Export, Record
 
 _SPREAD = _CLOCK_SPREAD = 0.02
@@ -16,7 +16,6 @@ _DRIFT = 0.01
 _LEAST_CLOCK = 0.75
 _BUSY = 0.5
 _HOST_BOUND = 1 / 1.05
-_OTHER_LOAD_CPUS = 0.1
 # Counters, and what they count.
 _VIOLATIONS = {"gpu_thermal_violation_seconds": "thermal", "gpu_reliability_violation_seconds": "reliability"}
 # Ashman's D of a sample cut where its two parts lie tightest. Of 1,000 normal samples of 20, tests/records/test_flags.py finds
@@ -120,12 +119,8 @@ def _company(records: Sequence[Record]) -> Iterator[str]:
     """Someone else on the GPU, or a busy processor that is not the job."""
     if any(map(_strangers, records)):
         yield "another process on the device"
-    other = []
-    for record in records:
-        busy, own = while_timed(record, "cpu_busy_cpus", "cpu_job_cpus")
-        if both := busy.keys() & own.keys():
-            other.append(fmean(busy[sample] - own[sample] for sample in both))
-    if other and median(other) > _OTHER_LOAD_CPUS:
+    other = [cpus for record in records if (cpus := busy_elsewhere(record)) is not None]
+    if other and median(other) > COMPANY_CPUS:
         yield f"{median(other):.1f} processors busy with something else"
 
 

@@ -14,6 +14,8 @@ from bench.records.record import ArtifactTiming, Build, Ceilings, Export, Infere
 # The product whose precision is that of a cell's.
 _PRODUCTS = {"fp32": "fp32", "tf32": "tf32", "amp-fp16": "fp16", "amp-bf16": "bf16", "bf16": "bf16"}
 LOADER = "training from the loader"
+# More processors busy with something else than that disturb a measurement.
+COMPANY_CPUS = 0.1
 # How much of a stretch its blocks must fill for its energy to be theirs.
 _WITHOUT_GAPS = 0.98
 # Forward passes that a step costs; the backward one counts two.
@@ -35,14 +37,14 @@ class Reference(NamedTuple):
 
 
 def reference(records: Sequence[Record]) -> Reference:
-    """Return what the records of one run say of its models and its device."""
+    """Return what the records of one run say of its models and its device; nothing of a ceiling that something else lowered."""
     flops: dict[tuple[str, str, int], int] = {}
     ceilings: dict[tuple[str, str], float] = {}
     for record in records:
         cell, figures = record.cell, record.figures
         if isinstance(figures, Build) and figures.flops_per_image:
             flops[cell.architecture, cell.framework, cell.image_size] = figures.flops_per_image
-        elif isinstance(figures, Ceilings):
+        elif isinstance(figures, Ceilings) and (busy_elsewhere(record) or 0.0) <= COMPANY_CPUS:
             ceilings |= {(cell.device, found.name): found.per_second for found in figures.found if found.operations}
     return Reference(flops, ceilings)
 
@@ -115,6 +117,13 @@ def while_timed(record: Record, *series: str) -> list[dict[int, float]]:
     return _read_within(record, timed_windows(record), *series)
 
 
+def busy_elsewhere(record: Record) -> float | None:
+    """Return how many processors were busy with something else while a record was timed; None where nobody knows."""
+    busy, own = while_timed(record, "cpu_busy_cpus", "cpu_job_cpus")
+    both = busy.keys() & own.keys()
+    return fmean(busy[sample] - own[sample] for sample in both) if both else None
+
+
 def _read_within(record: Record, windows: list[Window], *series: str) -> list[dict[int, float]]:
     telemetry = record.telemetry
     if telemetry is None or telemetry.series.keys().isdisjoint(series):
@@ -130,7 +139,7 @@ def _read_within(record: Record, windows: list[Window], *series: str) -> list[di
 def timed_windows(record: Record) -> list[Window]:
     """Return when everything that a record times began and ended, on the machine's monotonic clock, in order.
 
-    Accuracy is timed by its epochs, and so from when its job was asked for to the end.
+    Accuracy is timed by its epochs, and so from when its job was asked for to the end, as ceilings are.
     """
     figures, telemetry = record.figures, record.telemetry
     found = _block_windows(record)
@@ -140,7 +149,7 @@ def timed_windows(record: Record) -> list[Window]:
         found += _request_windows(figures)
     elif isinstance(figures, Export):
         found += [window for timing in figures.timings for window in _request_windows(timing)]
-    elif figures is not None and record.measurement == "accuracy" and telemetry is not None:
+    elif telemetry is not None and (isinstance(figures, Ceilings) or (figures and record.measurement == "accuracy")):
         found += [(telemetry.begun_seconds + telemetry.idle_seconds, math.inf)]
     return found
 

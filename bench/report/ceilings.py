@@ -1,5 +1,6 @@
 """The device's ceilings as a table."""
 
+from bench.records.rates import COMPANY_CPUS
 from bench.records.record import Ceiling, Ceilings, Outcome
 from bench.report.format import NOTHING, number, rate
 from bench.report.table import Table
@@ -12,8 +13,13 @@ def table(outcome: Outcome) -> Table | None:
     return ceilings_table("What this device can do at most", outcome.figures)
 
 
-def ceilings_table(title: str, ceilings: Ceilings) -> Table:
-    """Return the table of one device's ceilings."""
+def ceilings_table(title: str, ceilings: Ceilings, busy_elsewhere: float | None = None) -> Table:
+    """Return the table of one device's ceilings; `busy_elsewhere`: processors that something else kept busy meanwhile."""
+    disturbed = (
+        (f"Too low: {busy_elsewhere:.1f} processors were busy with something else. No row is held against these.",)
+        if (busy_elsewhere or 0.0) > COMPANY_CPUS
+        else ()
+    )
     return Table(
         title=title,
         columns=("Ceiling", "Side", "GFLOP/s", "GB/s"),
@@ -23,6 +29,7 @@ def ceilings_table(title: str, ceilings: Ceilings) -> Table:
             "The fastest square matrix product of each precision among a few sides, of random numbers, by PyTorch, and copies: "
             "those within the device's memory move each byte twice, reading and writing. Each in its fastest block; on a CPU "
             f"with {ceilings.threads} threads.",
+            *disturbed,
         ),
     )
 

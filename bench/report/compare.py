@@ -128,6 +128,20 @@ def controls(records: Sequence[Record]) -> dict[str, tuple[tuple[Record, ...], t
     }
 
 
+def hint(a: Part, b: Part) -> str:
+    """Return which axes, each of one value in either part but not the same, keep the parts from having rows in common."""
+    apart = []
+    for axis in Cell.__struct_fields__:
+        values = [{_value(record, axis) for record in one.records if record.figures} for one in (a, b)]
+        if (
+            axis not in a.fixed.keys() | b.fixed.keys()
+            and all(len(own) == 1 for own in values)
+            and values[0] != values[1]
+        ):
+            apart.append(f"{axis}={min(values[0])} to A and {axis}={min(values[1])} to B")
+    return f"; to compare them all the same add {', '.join(apart)}" if apart else ""
+
+
 def _value(record: Record, axis: str) -> str:
     return str(record.side if axis == "side" else getattr(record.cell, axis))
 

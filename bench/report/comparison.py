@@ -6,9 +6,10 @@ from statistics import fmean
 
 import msgspec
 
+from bench.measure.statistics import FEWEST_FOR_INTERVAL
 from bench.measure.verdict import FALSE_DISCOVERIES, Judgement, Verdict
 from bench.report.compare import Comparison, Pair
-from bench.report.format import NOTHING, rate
+from bench.report.format import NOTHING, counted, rate
 from bench.report.table import Table
 
 
@@ -73,6 +74,12 @@ def _notes(comparison: Comparison) -> Iterator[str]:
         margin=comparison.margin,
         false_discoveries=FALSE_DISCOVERIES,
     )
+    few = [pair for pair in comparison.pairs if pair.verdict and min(len(pair.a), len(pair.b)) < FEWEST_FOR_INTERVAL]
+    if few:
+        yield (
+            f"{counted(len(few), 'verdict')} of fewer than {FEWEST_FOR_INTERVAL} processes: the interval and p suppose that they "
+            "scatter normally, which so few cannot show; --protocol standard has 6, rigorous 10."
+        )
     unchecked = [pair.quantity for pair in comparison.pairs if pair.in_cycles is False]
     if unchecked:
         yield (

@@ -42,8 +42,9 @@ MODELS: Notes = {
 }
 TRAINING: Notes = {
     "Training img/s": _RATE,
-    "Lost to it": "Lost to it: how far training from the loader falls short of training on batches that lie on the device; they "
-    "are measured one after the other, so noise may make it negative.",
+    "Lost to it": "Lost to it: how far training from the loader falls short of training on batches that lie on the device, the "
+    "mean over processes of each one's share and not the share of the two medians beside it; they are measured one after the "
+    "other, so noise may make it negative.",
     "Top-1 on test, %": _TOP1,
     "Waiting for data": _WAITING,
     "Of the ceiling": _CEILING,

@@ -8,7 +8,7 @@ from bench.measure import PROBE
 from bench.plan.cards import model_card, model_names
 from bench.plan.cell import PRECISIONS, Cell
 from bench.records.accuracy import Accuracy, MultiLabelAccuracy
-from bench.records.rates import Reference, reference
+from bench.records.rates import Reference, busy_elsewhere, reference
 from bench.records.record import BatchSize, Build, Ceilings, Export, Inference, Record, Training
 from bench.report import columns, notes
 from bench.report.ceilings import ceilings_table
@@ -40,7 +40,9 @@ def tables(records: Sequence[Record]) -> tuple[Table, ...]:
     found += _multilabel(records, held)
     found += [table for fixed in sorted(groups) for table in _kinds(", ".join(fixed), groups[fixed], held)]
     found += [
-        ceilings_table(f"What the device can do at most: on {record.cell.device}", record.figures)
+        ceilings_table(
+            f"What the device can do at most: on {record.cell.device}", record.figures, busy_elsewhere(record)
+        )
         for record in records
         if isinstance(record.figures, Ceilings)
     ]

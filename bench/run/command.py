@@ -22,6 +22,7 @@ from bench.records.environment import Environment, environment, has_cuda_driver
 from bench.records.record import Record
 from bench.records.store import latest, read_file
 from bench.report.format import counted
+from bench.report.readme import heading
 from bench.report.table import Table, show
 from bench.report.tables import tables
 from bench.run.ceilings import ceilings_job
@@ -108,7 +109,7 @@ def _measure(options: Options, isolation: Isolation, others: Others, stored: "St
     shown = list(tables(records))
     if stored is not None and any(record.figures and record.side is None for record in records):
         shown.append(stored.table(file, records))
-    show(*(table for table in shown if table.rows))
+    show(*(table for table in shown if table.rows), heading=heading(records) if records else "")
     print(_closing(records, left, file))
     return FAILED if any(record.status in _FAILURES for record in records) else COMPLETE
 

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from datetime import datetime
 from pathlib import Path
 
 import msgspec
@@ -232,13 +231,11 @@ def test_smoke_ends_within_4_minutes(benchmark: BenchmarkFixture, tmp_path: Path
     assert seconds <= 240
 
 
-def test_quick_as_committed_ended_within_15_minutes(benchmark: BenchmarkFixture):
-    """Read from the committed results, measured on the machine that they name."""
+def test_quick_as_committed_takes_15_minutes(benchmark: BenchmarkFixture):
+    """Read from the committed results, measured on the machine that they name: its jobs, which follow each other."""
     (file,) = (file for file in committed_results() if file.name.startswith("quick-"))
-    records = read_file(file)
-    ends = [datetime.fromisoformat(record.finished) for record in records]
-    minutes = ((max(ends) - min(ends)).total_seconds() + records[0].wall_seconds) / 60
-    told(benchmark, "`bench run --matrix quick`, first job to last, as committed", f"{minutes:.1f} min", "15 min")
+    minutes = sum(record.wall_seconds for record in read_file(file)) / 60
+    told(benchmark, "`bench run --matrix quick`, its jobs together, as committed", f"{minutes:.1f} min", "15 min")
     assert minutes <= 15
 
 

@@ -8,10 +8,12 @@ import pytest
 from conftest import with_requests
 
 from bench.measure.telemetry import Telemetry
+from bench.measure.timing import Blocks
 from bench.records.accuracy import Accuracy
-from bench.records.rates import log_ratio, sm_mhz, speeds, timed_windows, while_timed
-from bench.records.record import Export, Inference, LoaderBlock, LoaderTiming, Record, Training
+from bench.records.rates import busy_elsewhere, log_ratio, reference, sm_mhz, speeds, timed_windows, while_timed
+from bench.records.record import Ceiling, Ceilings, Export, Inference, LoaderBlock, LoaderTiming, Record, Training
 from bench.records.store import read_file
+from bench.report.tables import tables
 
 FIXTURE = Path(__file__).parent / "schema-1.jsonl"
 LOADER = "training from the loader"
@@ -123,3 +125,20 @@ def test_accuracy_is_timed_from_when_its_job_was_asked_for():
     record = replace(first(Accuracy), telemetry=every_half_second(clock=tuple(range(81))))
     (seen,) = while_timed(record, "clock")
     assert list(seen.values()) == list(range(2, 81))
+
+
+@pytest.mark.parametrize(("busy", "held"), [(1.05, True), (2.0, False)])
+def test_no_row_is_held_against_ceilings_that_something_else_lowered(busy: float, held: bool):
+    cell = first(Training).cell
+    timed = Blocks(warmup_step_seconds=(), steps_per_block=1, block_seconds=(0.001,))
+    found = (Ceiling(name="fp32", side=512, operations=2 * 512**3, moved_bytes=None, blocks=timed),)
+    record = replace(
+        first(Training),
+        measurement="ceilings",
+        figures=Ceilings(threads=2, found=found),
+        telemetry=every_half_second(cpu_busy_cpus=(busy,) * 81, cpu_job_cpus=(1.0,) * 81),
+    )
+    assert busy_elsewhere(record) == pytest.approx(busy - 1.0)
+    assert reference([record]).ceilings == ({(cell.device, "fp32"): 2 * 512**3 / 0.001} if held else {})
+    told = [note for table in tables([record]) for note in table.notes if "busy with something else" in note]
+    assert bool(told) is not held

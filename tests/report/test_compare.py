@@ -99,6 +99,25 @@ def test_labels_set_two_parts_of_one_file_against_each_other():
         part("f:framework=keras-jax", records)
 
 
+def test_parts_without_a_row_in_common_are_told_what_to_add(tmp_path: Path, run_bench: RunBench):
+    records = [
+        *run(*QUICK, framework="timm", execution="eager"),
+        *run(*SLOW, framework="keras-jax", execution="compiled"),
+    ]
+    file = written(tmp_path / "f.jsonl", records)
+    asked = run_bench("compare", f"{file}:framework=timm", f"{file}:framework=keras-jax")
+    assert asked.returncode == 2
+    assert (
+        "no timed row in common; to compare them all the same add execution=eager to A and execution=compiled to B"
+        in asked.stderr
+    )
+    added = run_bench(
+        "compare", f"{file}:framework=timm,execution=eager", f"{file}:framework=keras-jax,execution=compiled"
+    )
+    assert added.returncode == 0
+    assert "2 verdicts of fewer than 6 processes" in added.stdout
+
+
 def test_labels_that_leave_several_cells_for_one_row_are_refused():
     """Of timm in two precisions, which one counted once hung on the order of the file."""
     records = [
