@@ -95,7 +95,7 @@ def _drift(records: Sequence[Record]) -> Iterator[str]:
             half = len(timed.block_seconds) // 2
             drifts.append(median(timed.block_seconds[-half:]) / median(timed.block_seconds[:half]) - 1)
     if drifts and abs(median(drifts)) > _DRIFT:
-        yield f"blocks drift by {median(drifts):+.1%}"
+        yield f"blocks drift by {median(drifts):+.1%}, {'slower' if median(drifts) > 0 else 'faster'} towards the end"
 
 
 def _clock(records: Sequence[Record]) -> Iterator[str]:

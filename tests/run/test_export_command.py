@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -231,8 +232,9 @@ def draw(file: Path, kind: str) -> None:
         image.convert(kind).save(file)
 
 
-@pytest.mark.parametrize("kind", ["RGB", "RGBA", "L", "LA", "palette", "16 bits", "turned"])
-def test_an_example_takes_the_pixels_that_bench_takes(tmp_path: Path, kind: str):
+@pytest.fixture
+def picture(tmp_path: Path) -> Any:
+    """Return the module that every example in Python takes its pixels from."""
     shutil.copy(PACKAGE / "export" / "examples" / "picture.py", tmp_path)
     facts = {"image_size": 24, "order": "bgr", "mean": [1, 2, 3], "std": [4, 5, 6], "channels_first": True}
     (tmp_path / "picture.json").write_text(json.dumps(facts))
@@ -241,12 +243,33 @@ def test_an_example_takes_the_pixels_that_bench_takes(tmp_path: Path, kind: str)
     assert spec.loader is not None
     picture = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(picture)
+    return picture
+
+
+@pytest.mark.parametrize("kind", ["RGB", "RGBA", "L", "LA", "palette", "16 bits", "turned"])
+def test_an_example_takes_the_pixels_that_bench_takes(tmp_path: Path, picture: Any, kind: str):
     draw(tmp_path / "noise.png", kind)
     expected = decode(tmp_path / "noise.png", 24)
     found = picture.square(tmp_path / "noise.png")
     assert np.abs(found.astype(int) - expected).max() <= (1 if kind == "turned" else 0), "turned before it is scaled"
     normalised = ((found[..., ::-1] - np.array([1, 2, 3])) / np.array([4, 5, 6])).transpose(2, 0, 1)[None]
     assert np.allclose(picture.pixels(tmp_path / "noise.png"), normalised)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "usage: python example.py PICTURE"),
+        (["none.png"], "No such file"),
+        (["picture.json"], "cannot identify image"),
+    ],
+)
+def test_an_example_says_what_is_wrong_with_what_it_is_given(
+    tmp_path: Path, picture: Any, monkeypatch: pytest.MonkeyPatch, arguments: list[str], said: str
+):
+    monkeypatch.setattr("sys.argv", ["example.py", *(str(tmp_path / name) for name in arguments)])
+    with pytest.raises(SystemExit, match=said):
+        picture.asked()
 
 
 def test_what_cannot_be_exported_costs_nothing_else(trained: Path):

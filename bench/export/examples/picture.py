@@ -1,6 +1,7 @@
 """From a picture to what the model takes, and from what it gives to labels, by the facts in picture.json."""
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,17 @@ from PIL import Image, ImageOps
 
 HERE = Path(__file__).parent
 FACTS = json.loads((HERE / "picture.json").read_text())
+
+
+def asked() -> str:
+    """Return the picture that the command names; exit where it names none that can be read."""
+    if len(sys.argv) != 2:
+        sys.exit("usage: python example.py PICTURE")
+    try:
+        Image.open(sys.argv[1]).close()
+    except OSError as error:
+        sys.exit(f"{sys.argv[1]}: {error}")
+    return sys.argv[1]
 
 
 def square(file: str) -> np.ndarray:

@@ -1,15 +1,13 @@
 """Say what a picture shows: `python example.py PICTURE`. Needs ai-edge-litert, numpy and pillow."""
 
-import sys
-
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
-from picture import HERE, pixels, tell
+from picture import HERE, asked, pixels, tell
 
 interpreter = Interpreter(str(HERE / "model.tflite"))
 interpreter.allocate_tensors()
 taken, given = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
-values = pixels(sys.argv[1])
+values = pixels(asked())
 if taken["dtype"] == np.int8:
     scale, zero = taken["quantization"]
     values = np.clip(np.round(values / scale) + zero, -128, 127).astype(np.int8)

@@ -1,9 +1,7 @@
 """Say what a picture shows: `python example.py PICTURE`. Needs tensorflow and pillow."""
 
-import sys
-
 import tensorflow as tf
-from picture import HERE, pixels, tell
+from picture import HERE, asked, pixels, tell
 
 model = tf.saved_model.load(HERE / "model")
-tell(model.serve(pixels(sys.argv[1])).numpy())
+tell(model.serve(pixels(asked())).numpy())

@@ -1,9 +1,7 @@
 """Say what a picture shows: `python example.py PICTURE`. Needs torch, numpy and pillow."""
 
-import sys
-
 import torch
-from picture import HERE, pixels, tell
+from picture import HERE, asked, pixels, tell
 
 with torch.inference_mode():
-    tell(torch.export.load(HERE / "model.pt2").module()(torch.from_numpy(pixels(sys.argv[1]))).numpy())
+    tell(torch.export.load(HERE / "model.pt2").module()(torch.from_numpy(pixels(asked()))).numpy())
