@@ -86,7 +86,6 @@ class KerasTrial:
             "loss_scaling": isinstance(optimizer, keras.optimizers.LossScaleOptimizer),
             "layout": keras.config.image_data_format(),
             "optimizer": type(optimizer).__name__,
-            "momentum": "constant",
             "run_eagerly": self.network.run_eagerly,
             "jit_compile": self.network.jit_compile,
             "resumes": "bit for bit"

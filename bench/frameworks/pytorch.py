@@ -92,7 +92,6 @@ class TorchTrial:
             "threads": torch.get_num_threads(),
             "optimizer": type(self.optimization.optimizer).__name__,
             "optimizer_fused": bool(self.optimization.optimizer.defaults["fused"]),
-            "momentum": self.optimization.momentum,
             "compiled": self.forward is not self.module,
             "resumes": "within rounding: cuDNN chooses its algorithms anew" if self._cuda else "bit for bit",
         }

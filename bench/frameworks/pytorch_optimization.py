@@ -94,7 +94,7 @@ class _Warmed:
 def _schedule(optimizer: torch.optim.Optimizer, recipe: Recipe, phase: Phase) -> Any:
     if recipe.schedule == "onecycle":
         return torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, phase.learning_rate, total_steps=phase.steps, div_factor=1 / FIRST_RATE
+            optimizer, phase.learning_rate, total_steps=phase.steps, div_factor=1 / FIRST_RATE, cycle_momentum=False
         )
     if recipe.schedule == "cosine" or phase.warmup_steps:
         return _Warmed(optimizer, phase, recipe.schedule == "cosine")
@@ -140,12 +140,6 @@ class Optimization:
         self.schedule.step()
         if self.average is not None:
             self.average.update_parameters(self.module)
-
-    @property
-    def momentum(self) -> str:
-        """What the momentum, or Adam's first beta, does: torch's one cycle takes it through one against the rate's."""
-        cycled = isinstance(self.schedule, torch.optim.lr_scheduler.OneCycleLR)
-        return "cycles 0.85 to 0.95" if cycled else "constant"
 
     @property
     def answering(self) -> nn.Module:

@@ -32,11 +32,10 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         early_stopping_epochs: a phase ends when validation has not been better for so many epochs.
     Optimizer
         optimizer: "sgd" has a momentum of 0.9, Nesterov's. weight_decay: apart from the gradient with adamw, as a part of it
-        with sgd; adam has none. schedule: "constant", "cosine" down to 0, or "onecycle", by which in torch the momentum, Adam's
-        first beta, goes from 0.95 to 0.85 and back against the rate, and in Keras stays. warmup_epochs: of a rate that rises in
-        a line from a 25th, before the schedule. accumulation_steps: as many batches make one step of the optimizer.
-        gradient_clipping: the largest norm of all gradients together. average_decay: what is left of the averaged weights at
-        a step; where it is given, the averaged weights answer.
+        with sgd; adam has none. schedule: "constant", "cosine" down to 0, or "onecycle", of the rate alone: the momentum
+        stays. warmup_epochs: of a rate that rises in a line from a 25th, before the schedule. accumulation_steps: as many
+        batches make one step of the optimizer. gradient_clipping: the largest norm of all gradients together. average_decay:
+        what is left of the averaged weights at a step; where it is given, the averaged weights answer.
     Loss
         loss: "cross-entropy" for one label an image; for several "bce" (binary cross-entropy), "weighted-bce" (each class's
         positives weigh negatives over positives of the training split) or "focal" (gamma 2, alpha 0.25).

@@ -184,16 +184,14 @@ def test_gradients_that_a_phase_gathered_and_took_no_step_with_are_not_the_next_
         assert torch.equal(here, there)
 
 
-def test_in_force_says_that_one_cycle_takes_the_momentum_along(digits: Dataset):
+def test_one_cycle_leaves_the_momentum_alone_as_in_keras(digits: Dataset):
     one = trial(changed(schedule="onecycle"))
-    assert one.in_force()["momentum"] == "constant", "no phase has begun"
     one.begin(PHASE)
-    assert one.in_force()["momentum"] == "cycles 0.85 to 0.95"
-    seen = []
+    seen = set()
     for _ in range(20):
-        seen.append(one.optimization.optimizer.param_groups[0]["momentum"])
+        seen.add(one.optimization.optimizer.param_groups[0]["momentum"])
         one.train_step(batch(one, digits.training, 0, 8))
-    assert (max(seen), min(seen)) == pytest.approx((0.95, 0.85), abs=1e-3)
+    assert seen == {0.9}
 
 
 def test_losses_for_several_labels_are_the_librarys(digits: Dataset):
