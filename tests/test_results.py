@@ -62,10 +62,12 @@ def test_every_framework_learns_digits_alike(file):
 
 
 @pytest.mark.parametrize("file", DIGITS, ids=_name)
-def test_every_architecture_of_quick_learns_digits_in_every_library(file):
+def test_every_architecture_that_quick_measures_learns_digits_in_every_framework(file):
     accuracies = _accuracies(file)
     assert accuracies.groupby("framework").architecture.nunique().to_dict() == {
+        "keras-jax": 3,
         "keras-tensorflow": 3,
+        "keras-torch": 3,
         "timm": 6,
         "torchvision": 6,
     }
