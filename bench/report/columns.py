@@ -337,6 +337,20 @@ BEST_FORMATS = ("Lowest p50, ms", "Fewest bytes, MiB", "Least top-1 lost, points
 _AS_GOOD = 0.05
 
 
+def export_p50(name: str) -> Callable[[Row], str]:
+    """Return a column of a model's p50 in one format, or of the status where it has none."""
+
+    def column(row: Row) -> str:
+        told = [
+            EXPORTS["p50, ms"](Row(row.cell, [record])) if isinstance(record.figures, Export) else record.status
+            for record in row.records
+            if record.measurement == f"export:{name}"
+        ]
+        return told[0] if told else NOTHING
+
+    return column
+
+
 def best_formats(rows: Sequence[Row]) -> tuple[str, ...]:
     """Return the best formats of one model, with their figures, in the order of `BEST_FORMATS`."""
     found = {row.records[0].measurement.partition(":")[2]: row.first(Export) for row in rows}

@@ -71,6 +71,10 @@ EXPORTS: Notes = {
     "Lost, points": "Lost: the source's top-1 less the artifact's, on the same images of the test split.",
     "Flags": _FLAGS,
 }
+FORMATS_BY_MODEL: Notes = {
+    "": "Every model in every format: p50 of single images with every core; where there is no figure for an export that was "
+    "tried its status, the reason of which stands under 'Not measured'.",
+}
 EXPORT_CHOICE: Notes = {
     "": "The best of the formats above, of those that passed, and every other within 5 % of it: lowest p50 of single images, "
     "with whatever number of threads gave it; fewest bytes; and least top-1 lost on the test split, where it was tested.",

@@ -5,14 +5,17 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
+
 from bench.errors import UsageError
 from bench.records.environment import Environment
 from bench.records.record import Record
-from bench.report.table import markdown
+from bench.report.table import Table, markdown
 from bench.report.tables import tables
 
 BEGIN = "<!-- bench report: begin (generated from results/, do not edit) -->"
 END = "<!-- bench report: end -->"
+MOST_ROWS = 100  # Of a table on a page; longer ones are for a terminal.
 
 
 def heading(records: Sequence[Record]) -> str:
@@ -30,8 +33,18 @@ def by_run(records: Sequence[Record]) -> list[list[Record]]:
 
 
 def sections(records: Sequence[Record]) -> str:
-    """Return the Markdown of every run in the records: its heading and its tables."""
-    return "\n\n".join(f"{heading(own)}\n\n{markdown(*tables(own))}" for own in by_run(records))
+    """Return the Markdown of every run in the records: its heading and its tables, of the longest only where they are."""
+    return "\n\n".join(
+        f"{heading(own)}\n\n{markdown(*(_short(table, own[0].run) for table in tables(own)))}"
+        for own in by_run(records)
+    )
+
+
+def _short(table: Table, run: str) -> Table:
+    if len(table.rows) <= MOST_ROWS:
+        return table
+    told = f"{len(table.rows)} rows, too many for this page: `bench show results/{run}.jsonl` prints them."
+    return msgspec.structs.replace(table, columns=(), rows=(), notes=(told,))
 
 
 def machine(environment: Environment) -> str:

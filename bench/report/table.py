@@ -43,9 +43,10 @@ def markdown(*tables: Table) -> str:
 
 
 def _markdown(table: Table) -> str:
+    """Return one table; of one without columns the title and the notes."""
     rule = ["---:" if _is_figure(cells) else "---" for cells in _by_column(table)]
     rows = [table.columns, tuple(rule), *table.rows]
-    lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
+    lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows if table.columns]
     return "\n".join([f"#### {table.title}", "", *lines, *[text for note in table.notes for text in ("", note)]])
 
 

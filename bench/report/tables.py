@@ -3,6 +3,9 @@
 from collections import defaultdict
 from collections.abc import Sequence
 
+import msgspec
+
+from bench.export import FORMATS
 from bench.frameworks import FRAMEWORKS, library
 from bench.measure import PROBE
 from bench.plan.cards import model_card, model_names
@@ -63,6 +66,7 @@ def _kinds(said: str, records: Sequence[Record], held: Reference) -> list[Table]
     return [
         _table(f"Training and accuracy: {said}", trained, columns.TRAINING, axes, notes.TRAINING),
         _table(f"Inference: {said}", predicted, columns.INFERENCE, axes, notes.INFERENCE),
+        _formats_by_model(said, records),
         _table(f"Exports: {said}", _export_rows(records), columns.EXPORTS, len(columns.EXPORTED) + 2, notes.EXPORTS),
         _export_choice(said, records),
     ]
@@ -168,6 +172,16 @@ def _export_rows(records: Sequence[Record]) -> list[Row]:
         for record in row.records
         if isinstance(record.figures, Export)
     ]
+
+
+def _formats_by_model(said: str, records: Sequence[Record]) -> Table:
+    """Return a table with a column a format, of the models of a run that have several: what became of each export."""
+    models = _rows(records, Reference({}, {}), Export)
+    shown = columns.EXPORTED | {name: columns.export_p50(name) for name in FORMATS}
+    title = f"Every model in every format, p50 in ms: {said}"
+    table = _table(title, models, shown, len(columns.EXPORTED), notes.FORMATS_BY_MODEL)
+    several = len(table.rows) > 1 and len(table.columns) - table.labels > 1
+    return table if several else msgspec.structs.replace(table, rows=())
 
 
 def _export_choice(said: str, records: Sequence[Record]) -> Table:

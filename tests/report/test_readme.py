@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from bench.report.readme import BEGIN, END
+from bench.records.store import read_file
+from bench.report import readme as page
+from bench.report.readme import BEGIN, END, sections
+from bench.report.tables import tables
 
 RunBench = Callable[..., subprocess.CompletedProcess[str]]
 FIXTURE = Path(__file__).parents[1] / "records" / "schema-1.jsonl"
@@ -44,6 +47,18 @@ def test_check_passes_and_fails_after_a_digit_is_changed(run_bench: RunBench, re
     assert done.returncode == 1
     assert done.stdout.count("\n+|") == done.stdout.count("\n-|") == 1
     assert readme.read_text() == changed, "a check changes nothing"
+
+
+def test_a_table_too_long_for_a_page_is_told_where_to_find(monkeypatch: pytest.MonkeyPatch):
+    records = read_file(FIXTURE)
+    models = next(table for table in tables(records) if table.title == "Models")
+    row = " | ".join(models.rows[0])
+    assert row in sections(records)
+    monkeypatch.setattr(page, "MOST_ROWS", len(models.rows) - 1)
+    assert row not in sections(records)
+    assert f"{len(models.rows)} rows, too many for this page: `bench show results/{records[0].run}.jsonl`" in sections(
+        records
+    )
 
 
 def test_a_readme_without_markers_is_told_what_to_put_into_it(run_bench: RunBench, readme: Path):

@@ -32,6 +32,7 @@ def test_every_measurement_has_its_table(records: list[Record]):
         "Not the same network everywhere",
         "Training and accuracy",
         "Inference",
+        "Every model in every format, p50 in ms",
         "Exports",
         "Which format",
         "Not measured",
@@ -195,6 +196,18 @@ def test_exports_of_two_batches_and_two_sizes_of_image_are_told_apart():
         assert sorted((row["Batch"], row["Image px"]) for row in named) == sorted(
             [("16", "40"), ("64", "40"), ("64", "64")] * (rows // 3)
         )
+
+
+def test_models_stand_below_each_other_with_a_column_a_format_and_the_status_of_what_has_no_figure():
+    small = [exported(name, {1: 0.5, 2: 0.3}, 6.0, 0.9) for name in ("onnx", "openvino")]
+    large = [exported("onnx", {2: 0.7}, 6.0, 0.9, image_size=96)]
+    failed = msgspec.structs.replace(
+        large[0], measurement="export:openvino", status="failed", reason="why", figures=None
+    )
+    table = find(tables([*small, *large, failed]), "Every model in every format")
+    assert table.columns[table.labels :] == ("onnx", "openvino")
+    assert [row[table.labels :] for row in table.rows] == [("0.30", "0.30"), ("0.70", "failed")]
+    assert not any(table.title.startswith("Every model") for table in tables(small)), "one model has a table already"
 
 
 def test_few_processes_are_said(records: list[Record]):
