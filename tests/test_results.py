@@ -65,7 +65,7 @@ def test_every_framework_learns_digits_alike(file):
 def test_every_architecture_that_quick_measures_learns_digits_in_every_framework(file):
     accuracies = _accuracies(file)
     assert accuracies.groupby("framework").architecture.nunique().to_dict() == {
-        "keras-jax": 3,
+        "keras-jax": 2,
         "keras-tensorflow": 3,
         "keras-torch": 3,
         "timm": 6,
@@ -119,6 +119,5 @@ def _splits(file):
     return len({record.figures.split_hashes for record in read_file(file) if isinstance(record.figures, Accuracy)})
 
 
-@pytest.mark.parametrize("files", [QUICK, FRAMEWORKS, MULTILABEL], ids=["quick", "frameworks", "multilabel"])
-def test_results_are_committed(files):
-    assert files
+def test_results_are_committed():
+    assert all((QUICK, FRAMEWORKS, DIGITS, MULTILABEL, EXPORTS))

@@ -19,7 +19,7 @@ from bench.export.make import Made
 from bench.frameworks.trial import Source
 from bench.measure.statistics import median_interval
 
-PAIRS, REQUESTS, SIZE, THREADS = 14, 1000, 64, 2
+PAIRS, REQUESTS, SIZE, THREADS = 10, 1000, 64, 2
 BY_HAND = Path(__file__).parent / "artifact_by_hand"
 FROM_TORCH = ("onnx", "openvino", "torchscript", "torch-export", "aotinductor")
 FROM_KERAS = ("litert", "savedmodel", "tfjs")
@@ -34,6 +34,9 @@ def source(name: str) -> Source:
     model = keras.applications.MobileNetV3Small(
         input_shape=(SIZE, SIZE, 3), weights=None, classes=10, include_preprocessing=False, classifier_activation=None
     )
+    # Of a batch normalisation that changes nothing TensorFlow's optimiser leaves a bias that WebAssembly has no kernel for.
+    random = np.random.default_rng(0)
+    model.set_weights([value + random.uniform(0, 0.01, value.shape) for value in model.get_weights()])
     return Source(kind="keras-tensorflow", model=model, example=model.inputs[0])
 
 
@@ -45,8 +48,7 @@ def test_a_loop_by_hand_has_the_same_latency(benchmark: BenchmarkFixture, tmp_pa
     lie outside the limits.
     """
     chosen = find(name)
-    if chosen.prepare:
-        chosen.prepare()
+    chosen.prepare(print)
     artifact = tmp_path / f"model{chosen.suffix}"
     chosen.exporters[(model := source(name)).kind].export(model, Wanted(artifact, 1 if chosen.static else None))
     made = Made(format=name, chosen=chosen, artifacts={1: artifact}, export_seconds=0, artifact_bytes=0, method="")
@@ -70,10 +72,10 @@ def test_a_loop_by_hand_has_the_same_latency(benchmark: BenchmarkFixture, tmp_pa
         return float(done.stdout.split()[-1])
 
     ratios = []
-    for pair in range(PAIRS):
+    for pair in range(PAIRS + 1):
         found = {who.__name__: who() for who in ((hand, ours) if pair % 2 else (ours, hand))}
         ratios.append(found["ours"] / found["hand"])
-    within = median_interval(ratios)
+    within = median_interval(ratios[1:])  # The first pair still feels the export, whose threads have not ended.
     told(
         benchmark,
         f"MobileNetV3-Small at {SIZE} px, {name}: p50 as `bench` has it, over a script by hand",
