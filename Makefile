@@ -10,7 +10,7 @@ quick: $(INSTALLED)
 
 # Two tests at a time; their threads sleep while they wait, for they would take the cores from each other.
 test: $(INSTALLED)
-	OMP_WAIT_POLICY=passive $(VENV)/bin/python -m pytest --numprocesses 2
+	OMP_WAIT_POLICY=passive $(VENV)/bin/python -m pytest --numprocesses 2 --dist worksteal
 
 # The project's own speed and the rates of error of its verdicts: figures for docs/performance.md, one part after the other, or one.
 benchmark: benchmark-speed benchmark-controls benchmark-comparisons benchmark-verdicts benchmark-training benchmark-exports
