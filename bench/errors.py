@@ -7,6 +7,7 @@ BenchError
     ├── Unavailable     something is missing: the message says what to install or where to put which file
     ├── OutOfMemory     the device or the machine has not enough memory
     ├── Diverged        the loss is not finite or does not fall
+    ├── Undecodable     an image cannot be decoded; the message names it
     └── Disagrees       an exported artifact answers differently from its source
 """
 
@@ -49,6 +50,10 @@ class OutOfMemory(JobError):
 
 class Diverged(JobError):
     status = "diverged"
+
+
+class Undecodable(JobError):
+    """An image that cannot be decoded fails what needs it."""
 
 
 class Disagrees(JobError):

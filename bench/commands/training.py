@@ -27,7 +27,7 @@ def train(
     image_size: Annotated[
         int | None, typer.Option(min=1, help="pixels", show_default="the data set's own, else the architecture's")
     ] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="instead of the recipe's")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="instead of the recipe's; head_epochs come before")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …")] = "auto",
     seed: Annotated[int, typer.Option(help="of the weights and the training")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="go on after the last epoch that was finished")] = False,
@@ -55,7 +55,7 @@ def train(
         seed=seed,
         resume=resume,
         skip_unreadable=skip_unreadable,
-        formats=tuple(export.split(",")) if export else (),
+        formats=tuple(dict.fromkeys(export.split(","))) if export else (),
     )
     with signals_interrupt():
         try:
@@ -101,8 +101,12 @@ def export(
 
     failed = 0
     with signals_interrupt():
-        for exported in run(folder, formats.split(","), lambda said: print(said, flush=True)):
-            print(exported.described, flush=True)
-            failed += exported.reason is not None
+        try:
+            for exported in run(folder, tuple(dict.fromkeys(formats.split(","))), lambda said: print(said, flush=True)):
+                print(exported.described, flush=True)
+                failed += exported.reason is not None
+        except KeyboardInterrupt:
+            print("\nInterrupted. What was exported before is there.", flush=True)
+            sys.exit(INTERRUPTED)
     if failed:
         sys.exit(1)

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
-from bench.errors import JobError
+from bench.errors import Undecodable
 
 Box = tuple[int, int, int, int]  # Top, left, height, width, in pixels of the upright original.
 Choose = Callable[[int, int], Box]  # From an image's height and width.
@@ -33,7 +33,7 @@ def decode(file: Path, image_size: int) -> NDArray[np.uint8]:
     """Return a whole image as uint8 in [size, size, 3]: scaled to cover, cropped at the centre.
 
     Upright by its EXIF tag; grey and CMYK become RGB, 16 bits become 8, what is transparent lies on white. Raises
-    `JobError`, which names the file, where it cannot be decoded to its end.
+    `Undecodable`, which names the file, where it cannot be decoded to its end.
     """
     return _part(file, image_size, centred, lambda image, box: _scaled(image, image_size, box))
 
@@ -69,9 +69,13 @@ def orientation(image: Image.Image) -> int:
     return said if said in _UPRIGHT else 1
 
 
-def cannot(file: Path, error: Exception) -> JobError:
+def cannot(file: Path, error: Exception) -> Undecodable:
     """Return the error for a file that cannot be decoded."""
-    return JobError(f"{file}: cannot be decoded: {str(error).replace(repr(str(file)), 'it') or type(error).__name__}")
+    if isinstance(error, UnidentifiedImageError):
+        said = "it is no image of a known format"
+    else:
+        said = (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
+    return Undecodable(f"{file}: cannot be decoded: {said}")
 
 
 def _part(

@@ -2,6 +2,7 @@
 
 import os
 from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -11,10 +12,10 @@ from PIL import Image
 from bench.data.dataset import Dataset, FileSplit, Split
 from bench.data.decode import decode, orientation
 from bench.data.labels import images_of_classes, label_problems
-from bench.data.overlaps import describe, overlaps
+from bench.data.overlaps import counted, overlaps
 from bench.errors import JobError
 
-_SHOWN = 20  # Undecodable images that are named; all are counted.
+_SHOWN = 20  # Images that are named of one fault; all are counted.
 _SMALL = 8
 
 
@@ -69,12 +70,10 @@ def inspect(dataset: Dataset) -> Inspection:
     looks = [look for split in parts.values() for look in _looks(split)]
     broken = [look.problem for look in looks if look.problem]
     if broken:
-        listed = "".join(f"\n  {problem}" for problem in broken[:_SHOWN])
-        more = f"\n  and {len(broken) - _SHOWN} more" if len(broken) > _SHOWN else ""
-        faults.append(f"{len(broken)} of {len(looks)} images cannot be decoded:{listed}{more}")
+        faults.append(_named(f"{len(broken)} of {len(looks)} images cannot be decoded", broken))
     twice = overlaps(dataset, pixels=True)
     if twice:
-        faults.append(describe(twice))
+        faults.append(_named(counted(twice), [f"{one.kind}: {one.described}" for one in twice]))
     good = [look for look in looks if not look.problem]
     modes = Counter(look.mode for look in good)
     return Inspection(
@@ -86,6 +85,12 @@ def inspect(dataset: Dataset) -> Inspection:
         notes=_notes(good, modes),
         faults=tuple(faults),
     )
+
+
+def _named(said: str, each: Sequence[str]) -> str:
+    """Return a fault with what it is about a line each, of many the first."""
+    more = [f"and {len(each) - _SHOWN} more"] if len(each) > _SHOWN else []
+    return "\n  ".join([f"{said}:", *each[:_SHOWN], *more])
 
 
 def _summary(name: str, split: Split, dataset: Dataset) -> SplitSummary:

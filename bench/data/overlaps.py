@@ -27,6 +27,11 @@ class Overlap(msgspec.Struct, frozen=True, kw_only=True):
     splits: tuple[str, str]
     images: tuple[str, str]
 
+    @property
+    def described(self) -> str:
+        """Both places by name."""
+        return " and ".join(f"{image} ({split})" for image, split in zip(self.images, self.splits, strict=True))
+
 
 def overlaps(dataset: Dataset, *, pixels: bool = False) -> tuple[Overlap, ...]:
     """Return every image of a split that is in an earlier split too, with the first such image there.
@@ -41,13 +46,16 @@ def overlaps(dataset: Dataset, *, pixels: bool = False) -> tuple[Overlap, ...]:
     return (*by_bytes, *(overlap for overlap in by_pixels if (overlap.splits, overlap.images[1]) not in told))
 
 
+def counted(found: tuple[Overlap, ...]) -> str:
+    """Return how many duplicates there are of which kind."""
+    kinds = {kind: sum(overlap.kind == kind for overlap in found) for kind in ("bytes", "pixels")}
+    said = " and ".join(f"{count} with the same {kind}" for kind, count in kinds.items() if count)
+    return f"images in two splits: {said}"
+
+
 def describe(found: tuple[Overlap, ...]) -> str:
     """Return one sentence about duplicates: how many, of which kind, the first of them by name."""
-    first = found[0]
-    counted = {kind: sum(overlap.kind == kind for overlap in found) for kind in ("bytes", "pixels")}
-    kinds = " and ".join(f"{count} with the same {kind}" for kind, count in counted.items() if count)
-    where = f"{first.images[0]} ({first.splits[0]}) and {first.images[1]} ({first.splits[1]})"
-    return f"images in two splits: {kinds}; the first: {where}"
+    return f"{counted(found)}; the first: {found[0].described}"
 
 
 def _by_bytes(parts: dict[str, Split]) -> dict[bytes, list[Place]]:

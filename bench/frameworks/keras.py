@@ -2,6 +2,7 @@
 
 import importlib
 import random
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -178,7 +179,10 @@ class KerasTrial:
 
     def load(self, file: Path) -> None:
         self.steps.settle()
-        self.network.load_weights(file)
+        with warnings.catch_warnings():
+            # The file has no optimizer's values, and none are wanted.
+            warnings.filterwarnings("ignore", message="Skipping variable loading for optimizer")
+            self.network.load_weights(file)
         keras_optimization.average_anew(self.network)
 
     def save_state(self, folder: Path) -> None:

@@ -69,7 +69,9 @@ def fit(
     """
     steps = len(dataset.training) // batch_size
     if not steps:
-        raise JobError(f"{len(dataset.training)} training images do not fill one batch of {batch_size}")
+        raise JobError(
+            f"{len(dataset.training)} training images do not fill one batch of {batch_size}: take a smaller one"
+        )
     phases = recipe.phases(steps)
     _refuse_without_step(phases, recipe, steps)
     epochs = _Epochs(trial, dataset, steps, seed)
@@ -138,7 +140,9 @@ class _Epochs:
         trained = time.perf_counter() - begun
         validation_loss, score = self.judge(trial.logits(validation), validation.labels)
         if not math.isfinite(validation_loss):
-            raise Diverged(f"the validation loss of epoch {len(held.epochs) + 1} is {validation_loss}")
+            raise Diverged(
+                f"the validation loss of epoch {len(held.epochs) + 1} is {validation_loss}: try a lower learning_rate"
+            )
         earlier = held.epochs[-1].elapsed_seconds if held.epochs else 0.0
         return EpochCurve(
             trained=phase.trained,

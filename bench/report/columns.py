@@ -338,11 +338,11 @@ _AS_GOOD = 0.05
 
 
 def export_p50(name: str) -> Callable[[Row], str]:
-    """Return a column of a model's p50 in one format, or of the status where it has none."""
+    """Return a column of a model's lowest p50 in one format, or of the status where it has none."""
 
     def column(row: Row) -> str:
         told = [
-            EXPORTS["p50, ms"](Row(row.cell, [record])) if isinstance(record.figures, Export) else record.status
+            number(_quickest(record.figures)[0], 3) if isinstance(record.figures, Export) else record.status
             for record in row.records
             if record.measurement == f"export:{name}"
         ]

@@ -63,7 +63,8 @@ INFERENCE: Notes = {
 }
 EXPORTS: Notes = {
     "": "Exports: the artifact of each row is run in processes of its own. Load, first and latency are of single images with "
-    "every core, in Node.js with its one thread; the batch is that of the cell. MiB: all that was written. The largest error is "
+    "every core, in Node.js with its one thread; img/s are of the cell's batch. MiB: all that was written, without what runs it. "
+    "The largest error is "
     "over all logits of the compared images, as a share of the largest logit. An artifact beyond the tolerance of what it "
     "computes in (docs/exports.md) has no row there but one under 'Not measured'.",
     "Peak, MiB": "Peak of an export: the most memory that the runtime's process had, its imports included; of Chromium the "
@@ -72,12 +73,13 @@ EXPORTS: Notes = {
     "Flags": _FLAGS,
 }
 FORMATS_BY_MODEL: Notes = {
-    "": "Every model in every format: p50 of single images with every core; where there is no figure for an export that was "
-    "tried its status, the reason of which stands under 'Not measured'.",
+    "": "Every model in every format: p50 of single images, with whatever number of threads was quickest; where an export has "
+    "none its status, the reason of which stands under 'Not measured'; a dash where it was not asked for.",
 }
 EXPORT_CHOICE: Notes = {
     "": "The best of the formats above, of those that passed, and every other within 5 % of it: lowest p50 of single images, "
-    "with whatever number of threads gave it; fewest bytes; and least top-1 lost on the test split, where it was tested.",
+    "with whatever number of threads gave it; fewest bytes; and least top-1 lost on the test split, where it was tested (what "
+    "gains counts as 0).",
 }
 MULTILABEL: Notes = {
     "": "Several labels an image: scores on the test split, from 0 to 1: the mean over seeds, and in brackets each. Chosen: with "

@@ -35,7 +35,7 @@ def write_curve(folder: Path, epochs: Sequence[EpochCurve]) -> None:
     ):
         losses.plot(numbers, values, marker=".", label=label)
     losses.set(xlabel="epoch", ylabel="loss")
-    losses.legend(fontsize=8)
+    losses.legend(fontsize=8, loc="lower left", bbox_to_anchor=(0, 1))
     scores.plot(numbers, [100 * epoch.validation_score for epoch in epochs], marker=".", color="tab:orange")
     scores.set(xlabel="epoch", ylabel="score on validation, %")
     for axes in (losses, scores):
@@ -94,5 +94,5 @@ def _class_f1(classes: Sequence[str], figures: MultiLabelAccuracy) -> "Figure":
     axes.set_yticks(numbers, classes)
     axes.invert_yaxis()
     axes.set(xlabel="F1 on the test split", xlim=(0, 1))
-    axes.legend(loc="lower left")
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1))
     return figure

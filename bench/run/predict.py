@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bench.data.dataset import ArraySplit
 from bench.data.decode import decode
-from bench.errors import JobError, UsageError
+from bench.errors import JobError, UsageError, reason
 from bench.frameworks import FRAMEWORKS
 from bench.frameworks.trial import Trial
 from bench.records.trained import MODEL, Trained, read_json
@@ -33,11 +33,17 @@ def read_trained(folder: Path) -> Trained:
 
 
 def open_trained(folder: Path, trained: Trained, device: str) -> Trial:
-    """Build the network of a training and load its weights."""
+    """Build the network of a training and load its weights; raise `JobError` where there are none, or damaged ones."""
+    weights = folder / f"model{FRAMEWORKS[trained.cell.framework].checkpoint}"
+    if not weights.is_file():
+        raise JobError(f"{weights}: is not there; has an epoch of this training come to its end?")
     cell = msgspec.structs.replace(trained.cell, weights="random", device=device)
     recipe = msgspec.structs.replace(trained.recipe, loader_workers=0)  # Pictures are decoded here.
     trial = build(cell, recipe, trained.seed, len(trained.classes), pixels=trained.pixels)
-    trial.load(folder / f"model{FRAMEWORKS[cell.framework].checkpoint}")
+    try:
+        trial.load(weights)
+    except Exception as error:  # Each library has errors of its own for half a file.
+        raise JobError(f"{weights}: cannot be read: {reason(error)}") from None
     return trial
 
 

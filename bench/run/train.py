@@ -101,6 +101,8 @@ def _checked(asked: Asked, progress: TrainingProgress) -> Dataset:
         for said in left_out:
             progress.tell(f"left out: {said}")
         check_labels(dataset)
+    if asked.recipe.head_epochs and asked.cell.weights == "random":
+        progress.tell("warning: head_epochs train a classifier on layers of random weights; see --weights")
     found = overlaps(dataset)
     if found:
         parts = sorted({overlap.splits[1] for overlap in found}, reverse=True)
@@ -158,8 +160,11 @@ class _Folder:
             self.trained = before  # With the thresholds of a training that has ended.
             self._take_best()
             trial.load(self.checkpoint)
-        self.path.mkdir(parents=True, exist_ok=True)
-        write_json(self.path / MODEL, self.trained)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            write_json(self.path / MODEL, self.trained)
+        except OSError as error:
+            raise UsageError(f"{self.path}: cannot be written: {error.strerror}") from None
 
     def finished(self) -> Metrics | None:
         """Return the figures of a training that has ended already."""
@@ -233,7 +238,7 @@ class _Keeper:
         self.folder.keep(done)
         self.progress.epoch(done)
         first, *later = [epoch.training_loss for epoch in done.epochs if epoch.trained == done.epochs[-1].trained]
-        if later and not self.asked and min(later) >= first:
+        if len(later) > 1 and not self.asked and min(later) >= first:  # A rate that rises may cost the second.
             self.asked = True
             self._diagnose(trial)
 

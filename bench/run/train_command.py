@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, cast
 
 import msgspec
 
-from bench.errors import JobError, OutOfMemory, UsageError, unknown
+from bench.errors import JobError, OutOfMemory, Undecodable, UsageError, unknown
 from bench.frameworks import FRAMEWORKS, library, use
 from bench.plan.cards import dataset_card, dataset_names, model_card
 from bench.plan.cell import Cell, Execution
 from bench.plan.matrix import Grid, check, expand
-from bench.plan.recipe import recipe
+from bench.plan.recipe import Recipe, recipe
 from bench.plan.refusal import refusal
 from bench.run.export_command import check_names
 
@@ -63,11 +63,9 @@ def run(options: Options) -> "Metrics":
     from bench.run.training_progress import TrainingProgress
     from bench.run.worker import status
 
-    said = recipe(options.recipe)
-    changed = said if options.epochs is None else msgspec.structs.replace(said, epochs=options.epochs)
     asked = Asked(
         cell=cell,
-        recipe=changed,
+        recipe=_recipe(options),
         seed=options.seed,
         out=options.out,
         resume=options.resume,
@@ -79,11 +77,26 @@ def run(options: Options) -> "Metrics":
             trial, metrics = train(asked, progress)
             if options.formats:
                 export_all(options.out, trial, options.formats, progress.tell)
+        except Undecodable as error:
+            raise JobError(f"{error}; --skip-unreadable leaves such images out, bench inspect names them all") from None
         except Exception as error:
             if status(framework, error) == "out_of_memory" and not isinstance(error, JobError):
                 raise OutOfMemory(f"{_SMALLER} ({str(error).strip().partition(chr(10))[0]})") from None
             raise
     return metrics
+
+
+def _recipe(options: Options) -> Recipe:
+    """Return the recipe, with the epochs that were asked for; raise `UsageError` where it cannot have so many."""
+    said = recipe(options.recipe)
+    if options.epochs is None:
+        return said
+    try:
+        return msgspec.structs.replace(said, epochs=options.epochs)
+    except ValueError as error:
+        raise UsageError(
+            f"--epochs {options.epochs}: {error}, and recipe {options.recipe} has {said.warmup_epochs:g}"
+        ) from None
 
 
 def _framework(options: Options) -> str:

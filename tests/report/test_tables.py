@@ -206,7 +206,7 @@ def test_models_stand_below_each_other_with_a_column_a_format_and_the_status_of_
     )
     table = find(tables([*small, *large, failed]), "Every model in every format")
     assert table.columns[table.labels :] == ("onnx", "openvino")
-    assert [row[table.labels :] for row in table.rows] == [("0.30", "0.30"), ("0.70", "failed")]
+    assert [row[table.labels :] for row in table.rows] == [("0.300", "0.300"), ("0.700", "failed")]
     assert not any(table.title.startswith("Every model") for table in tables(small)), "one model has a table already"
 
 

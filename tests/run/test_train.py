@@ -267,6 +267,7 @@ def test_a_picture_that_cannot_be_decoded_is_fatal_or_left_out_by_name(run_bench
     fatal = run_bench(*asked, "--out", "fatal")
     assert fatal.returncode == 1
     assert "broken.png: cannot be decoded" in fatal.stderr
+    assert "; --skip-unreadable leaves such images out" in fatal.stderr
     assert "Traceback" not in fatal.stderr
     left_out = run_bench(*asked, "--out", "left", "--skip-unreadable")
     assert left_out.returncode == 0, left_out.stderr
@@ -318,6 +319,46 @@ def test_pictures_are_answered_a_batch_at_a_time_and_one_that_cannot_be_decoded_
     rest = list(coming)
     assert sum(isinstance(one, JobError) for one in rest) > 3, "those of later batches were not read yet"
     assert len(rest) == 20
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (
+            ("--recipe", "modern", "--epochs", "2"),
+            "--epochs 2: warmup_epochs must be fewer than epochs, and recipe modern has 5",
+        ),
+        (("--out", "file"), "file: cannot be written: File exists"),
+        (("--out", "file/below"), "file/below: cannot be written: Not a directory"),
+    ],
+)
+def test_what_cannot_be_trained_or_kept_is_one_message(
+    run_bench: Bench, tmp_path: Path, asked: tuple[str, ...], said: str
+):
+    (tmp_path / "file").touch()
+    failed = run_bench("train", *FAKE, *asked)
+    assert (failed.returncode, failed.stderr) == (2, f"bench: {said}\n")
+
+
+def test_weights_that_are_not_there_or_cut_short_are_one_message(run_bench: Bench, tmp_path: Path):
+    assert run_bench("train", *SMALL, "--out", "out", "--epochs", "1").returncode == 0
+    Image.new("RGB", (8, 8)).save(tmp_path / "picture.png")
+    weights = tmp_path / "out" / "model.safetensors"
+    for content, said in ((weights.read_bytes()[:1000], "cannot be read: "), (None, "is not there; has an epoch")):
+        weights.unlink()
+        if content:
+            weights.write_bytes(content)
+        for asked in (("predict", "out", "picture.png"), ("export", "out", "--formats", "onnx")):
+            failed = run_bench(*asked)
+            assert failed.returncode == 1
+            assert failed.stderr.splitlines()[-1].startswith(f"bench: out/model.safetensors: {said}")
+            assert "Traceback" not in failed.stderr
+
+
+def test_a_classifier_on_random_layers_is_warned_of(run_bench: Bench, tmp_path: Path):
+    said = run_bench("train", *SMALL, "--recipe", "transfer", "--epochs", "1", "--out", "out")
+    assert said.returncode == 0, said.stderr
+    assert said.stdout.startswith("warning: head_epochs train a classifier on layers of random weights")
 
 
 def test_a_picture_in_training_and_test_is_told(run_bench: Bench, tmp_path: Path):

@@ -16,9 +16,12 @@ def asked() -> str:
     if len(sys.argv) != 2:
         sys.exit("usage: python example.py PICTURE")
     try:
-        Image.open(sys.argv[1]).close()
+        with Image.open(sys.argv[1]) as picture:
+            mode = picture.mode
     except OSError as error:
         sys.exit(f"{sys.argv[1]}: {error}")
+    if mode == "F":
+        sys.exit(f"{sys.argv[1]}: floating-point pixels have no agreed range")
     return sys.argv[1]
 
 
