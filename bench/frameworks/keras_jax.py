@@ -30,8 +30,6 @@ def prepare(request: Request) -> None:
     cell = request.cell
     if cell.device == "cpu":
         jax.config.update("jax_platforms", "cpu")
-        # Some steps ahead, the next batch would wait for them to end, which is no waiting for data.
-        jax.config.update("jax_cpu_enable_async_dispatch", False)
         os.sched_setaffinity(0, one_cpu_a_core()[: request.threads])
     else:
         try:

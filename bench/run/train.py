@@ -101,7 +101,7 @@ def _checked(asked: Asked, progress: TrainingProgress) -> Dataset:
         for said in left_out:
             progress.tell(f"left out: {said}")
         check_labels(dataset)
-    if asked.recipe.head_epochs and asked.cell.weights == "random":
+    if asked.recipe.head_epochs and asked.cell.weights == "random" and not asked.resume:
         progress.tell("warning: head_epochs train a classifier on layers of random weights; see --weights")
     found = overlaps(dataset)
     if found:

@@ -59,8 +59,6 @@ def test_every_measurement_is_taken_and_nothing_reaches_the_screen(
     assert found["training"].last_loss < found["training"].first_loss
     assert isinstance(found["accuracy"], Accuracy)
     assert found["accuracy"].test_top1 > 0.5
-    waits = [epoch.wait_seconds / epoch.training_seconds for epoch in found["accuracy"].epochs[1:]]
-    assert min(waits) < 0.2, "the images lie in memory: what is waited for are steps"
     if framework != "keras-jax":
         assert isinstance(found["inference"], Inference)
         assert isinstance(found["memory"], Memory)

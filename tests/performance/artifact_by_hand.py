@@ -1,15 +1,4 @@
-"""An artifact asked as someone would who measures it without a harness. Prints the median latency in seconds.
-
-`python artifact_by_hand.py FORMAT ARTIFACT PIXELS THREADS REQUESTS`; PIXELS: a .npy file of single batches.
-"""
-
-import statistics
-import sys
-import time
-
-import numpy as np
-
-WARMUP_REQUESTS = 10
+"""Artifacts opened as someone would who measures them without a harness: each returns what answers one batch."""
 
 
 def onnx(artifact, threads):
@@ -81,17 +70,3 @@ def savedmodel(artifact, threads):
     tf.config.threading.set_inter_op_parallelism_threads(1)
     module = tf.saved_model.load(artifact)
     return lambda pixels: module.serve(pixels).numpy()
-
-
-def main(name, artifact, pixels, threads, requests):
-    run = globals()[name.replace("-", "_")](artifact, int(threads))
-    batches, seconds = list(np.load(pixels)), []
-    for number in range(WARMUP_REQUESTS + int(requests)):
-        begun = time.perf_counter()
-        run(batches[number % len(batches)])
-        seconds.append(time.perf_counter() - begun)
-    print(statistics.median(seconds[WARMUP_REQUESTS:]))
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
