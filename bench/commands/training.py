@@ -55,7 +55,7 @@ def train(
         seed=seed,
         resume=resume,
         skip_unreadable=skip_unreadable,
-        formats=tuple(dict.fromkeys(export.split(","))) if export else (),
+        formats=_named(export),
     )
     with signals_interrupt():
         try:
@@ -102,7 +102,7 @@ def export(
     failed = 0
     with signals_interrupt():
         try:
-            for exported in run(folder, tuple(dict.fromkeys(formats.split(","))), lambda said: print(said, flush=True)):
+            for exported in run(folder, _named(formats), lambda said: print(said, flush=True)):
                 print(exported.described, flush=True)
                 failed += exported.reason is not None
         except KeyboardInterrupt:
@@ -110,3 +110,8 @@ def export(
             sys.exit(INTERRUPTED)
     if failed:
         sys.exit(1)
+
+
+def _named(formats: str | None) -> tuple[str, ...]:
+    """Return the names in a list, each once."""
+    return tuple(dict.fromkeys(formats.split(","))) if formats else ()

@@ -1,4 +1,5 @@
-// The same with TensorFlow.js: node artifact_by_hand.cjs MODULES ARTIFACT PIXELS HEIGHT REQUESTS; PIXELS: float32, images of RGB.
+// Asks a graph model without a harness and prints the median latency in seconds.
+// node artifact_by_hand.cjs MODULES ARTIFACT PIXELS HEIGHT REQUESTS; PIXELS: float32, images of RGB.
 
 const fs = require("fs");
 const path = require("path");
