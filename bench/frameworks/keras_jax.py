@@ -84,6 +84,9 @@ class JaxSteps:
             self.state = tuple([variable.value for variable in group] for group in self._groups())
         logs, self.state = self.network.train_function(self.state, iter(((*batch, None),)))
         self.last = self.state
+        if _device().platform == "cpu":
+            # What makes the next batch would wait there behind the queued steps, and be told as waiting for data.
+            self.synchronize()
         return logs[STEP_LOSS]
 
     def predict(self, images: Any) -> Any:

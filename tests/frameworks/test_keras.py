@@ -59,6 +59,9 @@ def test_every_measurement_is_taken_and_nothing_reaches_the_screen(
     assert found["training"].last_loss < found["training"].first_loss
     assert isinstance(found["accuracy"], Accuracy)
     assert found["accuracy"].test_top1 > 0.5
+    later = found["accuracy"].epochs[1:]
+    waited, trained = (sum(getattr(epoch, f"{part}_seconds") for epoch in later) for part in ("wait", "training"))
+    assert waited < 0.25 * trained, "the images lie in memory, and waiting for a step is not waiting for data"
     if framework != "keras-jax":
         assert isinstance(found["inference"], Inference)
         assert isinstance(found["memory"], Memory)
