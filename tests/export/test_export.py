@@ -52,7 +52,7 @@ def exported(outcome: Outcome) -> Export:
     ("framework", "architecture", "name"),
     [
         *(("torchvision", "mobilenet_v3_small", name) for name in ("onnx", "onnx-static", "openvino", "torchscript")),
-        *(("torchvision", "swin_t", name) for name in ("onnx", "torch-export")),
+        ("torchvision", "swin_t", "onnx"),
         *(("timm", "resnet18", name) for name in ("onnx-int8", "torch-export", "aotinductor")),
         ("timm", "mobilenet_v3_small", "torchscript"),
     ],
