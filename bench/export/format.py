@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import msgspec
 
+from bench.measure.timing import GROUPS
+
 if TYPE_CHECKING:  # Formats are listed where neither NumPy nor a framework is installed.
     import numpy as np
     from numpy.typing import NDArray
@@ -17,6 +19,7 @@ else:
     Source = Floats = Any
 Run = Callable[[Floats], Floats]
 Tell = Callable[[str], None]
+BATCHES = 8
 # In what an artifact computes: 32 bits, weights in 16 bits, weights in 8 bits, or weights and activations in 8 bits.
 Precision = Literal["fp32", "fp16", "int8-weights", "int8"]
 
@@ -47,7 +50,8 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
 
     `pixels`: a .npy file of normalised images, float32 in the source's own order of axes. With `logits`, a .npy file that takes
     float32 in [n, classes], every image is answered once, in order; then `requests` of `batch_size` images each are timed, or
-    what `seconds` allow.
+    what `seconds` allow, in so many `groups`. Before any is timed, `warmup_requests` are made, or what `warmup_seconds` allow.
+    Images of so many `batches` take turns, so that no request finds the last one's in the caches.
     """
 
     format: str
@@ -58,6 +62,10 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     logits: str | None = None
     requests: int = 0
     seconds: float = 0.0
+    groups: int = GROUPS
+    warmup_requests: int = 10
+    warmup_seconds: float = 1.0
+    batches: int = BATCHES
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):

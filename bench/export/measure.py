@@ -8,10 +8,9 @@ import numpy as np
 from bench.data.dataset import Split, spread, subset
 from bench.errors import Unavailable, Unsupported
 from bench.export.find import find, find_exporter
-from bench.export.format import Floats
+from bench.export.format import BATCHES, Floats
 from bench.export.gate import Agreement, agreement, check, worst
 from bench.export.make import Made, make
-from bench.export.runtime import BATCHES
 from bench.frameworks import source_kind
 from bench.frameworks.trial import Trial
 from bench.measure.context import Context
@@ -20,7 +19,8 @@ from bench.records.record import ArtifactTiming, Export
 
 # Some libraries start the last normalisation of each residual block at zero. Left so, half of the network could be wrong
 # without a difference, and an exporter may fold it away: the artifact would be smaller and faster than a trained one.
-TRAINING_STEPS = 8
+# Batch normalisation's running values are of nothing where a batch is a single image.
+TRAINING_STEPS, TRAINING_BATCH = 8, 16
 
 
 def measure(context: Context) -> Export:
@@ -108,7 +108,7 @@ def _learn(context: Context) -> bool:
     """Give the trial the weights that the cell's accuracy left, or a few steps; return whether it is trained."""
     file = context.job.weights_file
     if file is None:
-        for batch in context.batches(context.dataset.training, context.batch_size, TRAINING_STEPS):
+        for batch in context.batches(context.dataset.training, max(context.batch_size, TRAINING_BATCH), TRAINING_STEPS):
             context.trial.train_step(batch)
         return False
     if not Path(file).exists():

@@ -19,10 +19,6 @@ from bench.measure.timing import Requests, rotating, time_requests
 
 T = TypeVar("T")
 TRAINING_FRAMEWORKS = ("jax", "keras", "tensorflow", "timm", "torch", "torchvision")
-# So many requests are made before any is timed, or as many as this lasts.
-WARMUP_REQUESTS, WARMUP_SECONDS = 10, 1.0
-# Batches that take turns, so that no request finds the last one's images in the caches.
-BATCHES = 8
 
 
 def main(question_file: str, answer_file: str) -> None:
@@ -54,14 +50,14 @@ def python_runtime(load: Callable[[Path, int], Run]) -> Callable[[Question], Ans
         pixels, size = np.load(question.pixels, mmap_mode="r"), question.batch_size
         batches = [
             np.ascontiguousarray(pixels[np.arange(start * size, (start + 1) * size) % len(pixels)])
-            for start in range(min(BATCHES, -(-len(pixels) // size)))
+            for start in range(min(question.batches, -(-len(pixels) // size)))
         ]
         run, load_seconds = _timed(lambda: load(Path(question.artifact), question.threads))
         _, first_seconds = _timed(lambda: run(batches[0]))
         step = rotating(batches, run)
         requests = Requests(seconds=(), begun_seconds=(), group_sizes=())
         if question.requests:
-            time_requests(step, _answered, requests=WARMUP_REQUESTS, seconds=WARMUP_SECONDS)
+            time_requests(step, _answered, requests=question.warmup_requests, seconds=question.warmup_seconds)
             requests = time_requests(step, _answered, requests=question.requests, seconds=question.seconds)
         peak = peak_resident_bytes()
         if question.logits is not None:

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import msgspec
@@ -57,7 +58,7 @@ def _answer(question: Question) -> Answer:
     command = ["node", str(JAVASCRIPT / "node.cjs"), str(tfjs_environment.modules())]
     done = subprocess.run(command, input=msgspec.json.encode(question), capture_output=True)
     said = done.stderr.decode(errors="replace")
-    print(said, file=sys.stderr)
+    print(textwrap.indent(said, "  "), file=sys.stderr)  # Its last word comes in our own.
     if done.returncode:
         lines = [line for line in said.splitlines() if line.strip()] or [f"it ended with status {done.returncode}"]
         raise JobError(f"in Node.js: {lines[-1].strip()}")

@@ -5,7 +5,9 @@ import http.server
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
+import textwrap
 import threading
 import time
 from pathlib import Path
@@ -94,6 +96,7 @@ def visit(address: str, folders: dict[str, Path], until: tuple[str, ...]) -> Vis
     with (
         http.server.ThreadingHTTPServer(("127.0.0.1", 0), served) as server,
         tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile,
+        tempfile.TemporaryFile("w+", errors="replace") as log,
     ):
         threading.Thread(target=server.serve_forever, daemon=True).start()
         command = [
@@ -101,7 +104,7 @@ def visit(address: str, folders: dict[str, Path], until: tuple[str, ...]) -> Vis
             *(["--no-sandbox"] if os.geteuid() == 0 else []),
             *(f"--user-data-dir={profile}", f"http://127.0.0.1:{server.server_port}/{address}"),
         ]
-        browser = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        browser = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log)
         try:
             while not served.posted.keys() & set(until):  # type: ignore[attr-defined]
                 with contextlib.suppress(subprocess.TimeoutExpired):
@@ -112,6 +115,8 @@ def visit(address: str, folders: dict[str, Path], until: tuple[str, ...]) -> Vis
             browser.kill()
             browser.wait()
             server.shutdown()
+            log.seek(0)
+            print(textwrap.indent(log.read(), "  "), file=sys.stderr)  # Its last word comes in our own.
         return Visit(dict(served.posted), peak)  # type: ignore[attr-defined]
 
 

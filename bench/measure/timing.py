@@ -16,7 +16,7 @@ Step = Callable[[], Any]
 # How far the medians of two successive parts of a warm-up may lie apart when it ends.
 AGREEMENT = 0.01
 _QUEUED_STEPS = 20
-_GROUPS = 20
+GROUPS = 20  # Of single requests, so that what went on meanwhile can be told from telemetry.
 
 
 class Blocks(msgspec.Struct, frozen=True, kw_only=True):
@@ -155,7 +155,7 @@ def time_requests(
     sizes: list[int] = []
     total = 0.0
     while len(samples) < requests and total < seconds:
-        if max(len(samples) / requests, total / seconds) * _GROUPS >= len(sizes):
+        if max(len(samples) / requests, total / seconds) * GROUPS >= len(sizes):
             if hand_over():
                 step()
             begun.append(round(time.perf_counter(), 6))

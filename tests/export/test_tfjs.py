@@ -140,10 +140,10 @@ def as_chromium(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[st
     return place
 
 
-def test_a_browser_that_ends_at_once_is_told(as_chromium: Callable[[str], None]):
-    as_chromium("exit 3")
-    with pytest.raises(JobError, match="Chromium ended with status 3"):
-        tfjs_chromium.visit("page/page.html", {}, ("/answer",))
+def test_a_browser_that_ends_at_once_is_told_without_its_chatter(as_chromium: Callable[[str], None], tmp_path: Path):
+    as_chromium("echo no bus >&2; exit 3")
+    with pytest.raises(JobError, match=r"^tfjs-chromium was not run: Chromium ended with status 3$"):
+        negative("tfjs-chromium", tmp_path).ask(tmp_path / "pixels.npy", 1, 1)
 
 
 @pytest.mark.skipif(shutil.which("npm") is None, reason="no npm on the path")

@@ -2,8 +2,6 @@
 // `read` returns a file of the artifact as an ArrayBuffer, and `readPixels(start, size)` so many bytes of the pixels, which may not
 // fit into memory. `now`: seconds, monotonic.
 
-const WARMUP_REQUESTS = 10, WARMUP_SECONDS = 1, BATCHES = 8, GROUPS = 20;
-
 // Returns the shape of the float32 values in a .npy file (NumPy's format 1.0), and the byte where they begin.
 async function readHeader(readPixels) {
   const start = 10, size = new DataView(await readPixels(8, 2)).getUint16(0, true);
@@ -55,14 +53,15 @@ async function answer(tf, question, read, readPixels, now) {
     return found;
   };
   const batches = [];
-  while (batches.length < Math.min(BATCHES, Math.ceil(images / size))) batches.push(await batch(batches.length * size));
+  while (batches.length < Math.min(question.batches, Math.ceil(images / size))) batches.push(await batch(batches.length * size));
   const [, firstSeconds] = await timed(() => ask(batches[0]));
   const latency = [], begun = [], sizes = [];
   let turn = 0, total = 0;
   const request = async () => (await timed(() => ask(batches[turn++ % batches.length])))[1];
-  for (let seconds = 0, count = 0; question.requests && count < WARMUP_REQUESTS && seconds < WARMUP_SECONDS; count++) seconds += await request();
+  const warmups = question.requests ? question.warmup_requests : 0;
+  for (let seconds = 0, count = 0; count < warmups && seconds < question.warmup_seconds; count++) seconds += await request();
   while (latency.length < question.requests && total < question.seconds) {
-    if (Math.max(latency.length / question.requests, total / question.seconds) * GROUPS >= sizes.length) {
+    if (Math.max(latency.length / question.requests, total / question.seconds) * question.groups >= sizes.length) {
       begun.push(now());
       sizes.push(0);
     }
