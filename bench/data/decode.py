@@ -142,8 +142,11 @@ def _scalable(image: Image.Image) -> Image.Image:
     """Return an image in a mode whose pixels can be averaged; the last step to RGB is cheaper once it is small."""
     if image.mode == "F":
         raise ValueError("floating-point pixels have no agreed range")
-    if image.mode.startswith("I"):  # 16 bits a pixel, which Pillow would clip to 8.
-        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if image.mode.startswith("I"):  # 16 bits a pixel, which Pillow would clip to 8, or 32.
+        values = np.asarray(image)
+        if values.min() < 0 or values.max() >= 2**16:
+            raise ValueError("pixels of 32 bits have no agreed range")
+        return Image.fromarray((values >> 8).astype(np.uint8))
     if image.has_transparency_data:
         return image.convert("RGBA")
     if image.mode in ("RGB", "L", "CMYK"):

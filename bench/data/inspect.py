@@ -52,6 +52,7 @@ class _Look(msgspec.Struct, frozen=True, kw_only=True):
     problem: str | None = None
 
 
+_TINY, _NARROW = 16, 3
 _MEANINGS = {
     "1": "black and white; read as grey in three channels",
     "L": "grey; read as three equal channels",
@@ -133,4 +134,12 @@ def _notes(looks: list[_Look], modes: Counter[str]) -> tuple[str, ...]:
     turned = sum(look.turned for look in looks)
     if turned:
         found.append(f"{turned} of {len(looks)} images are turned or mirrored by their EXIF tag; read upright")
+    tiny = sum(min(look.size) < _TINY for look in looks)
+    if tiny:
+        found.append(f"{tiny} of {len(looks)} images have a side of fewer than {_TINY} pixels; enlarged")
+    narrow = sum(max(look.size) > _NARROW * min(look.size) for look in looks)
+    if narrow:
+        found.append(
+            f"{narrow} of {len(looks)} images are more than {_NARROW} times as long as wide; only their middle is read"
+        )
     return tuple(found)

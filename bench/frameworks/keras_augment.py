@@ -15,8 +15,9 @@ from bench.frameworks.keras_network import Normalisation
 from bench.frameworks.trial import Images, Request
 from bench.plan.recipe import CROP_RATIO, Recipe
 
-# RandAugment's magnitude of 9 in 30; it draws a strength up to it.
-_STRENGTH = 0.3
+# How far torchvision's RandAugment goes at its magnitude of 9 in 30; it draws the sign, Keras what is between.
+_SHEAR, _SHIFT, _TURN, _CHANGE = 0.09, 0.3 * 150 / 331, 9 / 360, 0.27
+_KEPT_BITS, _SOLARIZED_FROM = 7, 0.7 * 255
 _ATTEMPTS = 10
 # So far are the seeds of one layer's images apart; none draws as often.
 _DRAWS = 64
@@ -69,12 +70,33 @@ def _of_images(recipe: Recipe) -> list[keras.layers.Layer]:
     if recipe.flip:
         found.append(layers.RandomFlip("horizontal", **common))
     if recipe.policy:
-        found.append(layers.RandAugment((0, 255), num_ops=2, factor=_STRENGTH, **common))
-        if keras.backend.backend() == "jax":
-            found[-1].equalization._custom_histogram_fixed_width = histogram
+        found.append(rand_augment())
     if recipe.erasing:  # Of a single number it would draw a probability up to it.
         found.append(layers.RandomErasing((recipe.erasing, recipe.erasing), fill_value=0, **common))
     return found
+
+
+def rand_augment() -> keras.layers.Layer:
+    """Return Keras's layer with torchvision's strengths; one strength for all of its operations turns images by up to 108°."""
+    layer = keras.layers.RandAugment((0, 255), num_ops=2, dtype="float32")
+    layer.random_shear.x_factor = layer.random_shear.y_factor = (-_SHEAR, _SHEAR)
+    shift = layer.random_translation
+    shift.height_lower, shift.height_upper, shift.width_lower, shift.width_upper = (-_SHIFT, _SHIFT) * 2
+    layer.random_rotation.factor = (-_TURN, _TURN)
+    for moved in (layer.random_shear, shift, layer.random_rotation):
+        moved.fill_mode = "constant"
+    layer.random_brightness.factor = layer.random_color_degeneration.factor = (-_CHANGE, _CHANGE)
+    layer.random_contrast.factor = (_CHANGE, _CHANGE)  # What one may lose, and gain.
+    layer.random_sharpness.factor = ((1 - _CHANGE) / 2, (1 + _CHANGE) / 2)  # An image as it is has one half.
+    layer.random_posterization.factor = (_KEPT_BITS, _KEPT_BITS)
+    # It draws between the first, and 255 times the second.
+    layer.solarization.addition_factor, layer.solarization.threshold_factor = (
+        (0, 0),
+        (_SOLARIZED_FROM, _SOLARIZED_FROM / 255),
+    )
+    if keras.backend.backend() == "jax":
+        layer.equalization._custom_histogram_fixed_width = histogram
+    return layer
 
 
 def _of_batches(recipe: Recipe) -> list[keras.layers.Layer]:

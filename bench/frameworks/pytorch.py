@@ -93,8 +93,13 @@ class TorchTrial:
             "optimizer": type(self.optimization.optimizer).__name__,
             "optimizer_fused": bool(self.optimization.optimizer.defaults["fused"]),
             "compiled": self.forward is not self.module,
-            "resumes": "within rounding: cuDNN chooses its algorithms anew" if self._cuda else "bit for bit",
+            "resumes": self._resumes(),
         }
+
+    def _resumes(self) -> str:
+        if self._cuda:
+            return "within rounding: cuDNN chooses its algorithms anew"
+        return "bit for bit" if self.forward is self.module else "unknown: no test holds compiled code to it"
 
     def parameters(self) -> int:
         return sum(parameter.numel() for parameter in self.module.parameters())

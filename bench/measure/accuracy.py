@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from bench.data.dataset import Dataset
+from bench.data.labels import check_labels
+from bench.data.overlaps import overlaps
 from bench.errors import Diverged
 from bench.frameworks.trial import Floats, Trial
 from bench.measure.context import Context
@@ -15,6 +17,7 @@ from bench.records.accuracy import Accuracy, MultiLabelAccuracy
 
 def measure(context: Context) -> Accuracy | MultiLabelAccuracy:
     """Return the test accuracy of the epoch that was best on validation, with the whole curve."""
+    check_labels(context.dataset)
     trial, dataset = context.trial, context.dataset
     fitted = fit(trial, dataset, context.job.recipe, context.batch_size, seed=context.job.seed)
     figures = tested(trial, dataset, fitted, trial.logits(dataset.test))
@@ -43,6 +46,7 @@ def tested(trial: Trial, dataset: Dataset, fitted: Fit, logits: Floats) -> Accur
         test_images=len(dataset.test),
         split_hashes=(dataset.training.hash(), dataset.validation.hash(), dataset.test.hash()),
         skipped_steps=trial.skipped_steps(),
+        overlapping_images=len(overlaps(dataset)),
     )
 
 
@@ -72,4 +76,5 @@ def _several(trial: Trial, dataset: Dataset, fitted: Fit, test: Floats) -> Multi
         test_images=len(dataset.test),
         split_hashes=(dataset.training.hash(), dataset.validation.hash(), dataset.test.hash()),
         skipped_steps=trial.skipped_steps(),
+        overlapping_images=len(overlaps(dataset)),
     )

@@ -2,7 +2,8 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from typing import Any, Protocol
 
 import msgspec
@@ -158,7 +159,7 @@ class _Epochs:
         """Return the mean loss of an epoch, and the seconds that went by before its batches were in hand."""
         trial, waited = self.trial, 0.0
         losses: list[Any] = []
-        batches = trial.loader(self.dataset.training, self.seed * 1000 + len(held.epochs))
+        batches = self._batches(held)
         for step in range(1, self.steps + 1):
             asked = time.perf_counter()
             batch = next(batches)
@@ -173,13 +174,17 @@ class _Epochs:
         for number, value in enumerate(values, start=1):
             if not math.isfinite(value):
                 where = f"the training loss is {value} from batch {number} of epoch {len(held.epochs) + 1} on"
-                raise Diverged(f"{where}; {self._blamed(held, best, batch)}")
+                raise Diverged(f"{where}; {self._blamed(held, best, number)}")
         return math.fsum(values) / len(values), waited
 
-    def _blamed(self, held: Fit, best: Any, batch: Any) -> str:
+    def _batches(self, held: Fit) -> Iterator[Any]:
+        """Return the batches of the next epoch, the same whenever they are asked for."""
+        return self.trial.loader(self.dataset.training, self.seed * 1000 + len(held.epochs))
+
+    def _blamed(self, held: Fit, best: Any, number: int) -> str:
         """Return what the gradients of a batch were before the weights were spoilt, with which every one is not finite."""
         self.trial.restore(best)
-        gradients = self.trial.gradients(batch)
+        gradients = self.trial.gradients(next(islice(self._batches(held), number - 1, None)))
         weights = f"of epoch {held.best_epoch}, the best before" if held.epochs else "that it began with"
         advice = (
             "lower learning_rate, or clip with gradient_clipping"

@@ -24,7 +24,10 @@ class EpochCurve(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class Accuracy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="accuracy", tag_field="kind"):
-    """Shares in [0, 1]. `best_epoch` counts from 1 and was chosen on validation; the test split was seen once."""
+    """Shares in [0, 1]. `best_epoch` counts from 1 and was chosen on validation; the test split was seen once.
+
+    `overlapping_images`: those of validation and test that are in an earlier split too; None where nobody looked.
+    """
 
     test_top1: float
     test_top5: float | None
@@ -35,6 +38,7 @@ class Accuracy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     test_images: int
     split_hashes: tuple[str, str, str]
     skipped_steps: int | None
+    overlapping_images: int | None = None
 
 
 class LabelScores(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -72,3 +76,4 @@ class MultiLabelAccuracy(
     test_images: int
     split_hashes: tuple[str, str, str]
     skipped_steps: int | None
+    overlapping_images: int | None = None

@@ -193,6 +193,11 @@ def _few_processes(records: Sequence[Record]) -> str | None:
     return f"{len(records)}, not {FEWEST_FOR_INTERVAL}" if len(records) < FEWEST_FOR_INTERVAL else None
 
 
+def _splits_overlap(records: Sequence[Record]) -> str | None:
+    counts = [getattr(record.figures, "overlapping_images", None) or 0 for record in records]
+    return f"{max(counts)} images of validation and test are in an earlier split too" if any(counts) else None
+
+
 _FLAGS: dict[str, Callable[[Sequence[Record]], str | None]] = {
     "throttled": _throttled,
     "power_capped": _power_capped,
@@ -201,4 +206,5 @@ _FLAGS: dict[str, Callable[[Sequence[Record]], str | None]] = {
     "warmup_not_converged": _warmup_not_converged,
     "host_bound": _host_bound,
     "few_processes": _few_processes,
+    "splits_overlap": _splits_overlap,
 }

@@ -27,7 +27,7 @@ from bench.plan.recipe import Recipe
 from bench.records.accuracy import Accuracy, MultiLabelAccuracy
 from bench.records.environment import Environment
 
-SCHEMA = 4
+SCHEMA = 5
 
 # What a resumed run does not try again: everything but what may be mended from outside.
 FINAL: frozenset[Status] = frozenset({"ok", "unsupported", "out_of_memory", "timeout", "diverged"})

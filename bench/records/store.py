@@ -141,7 +141,8 @@ def _upgraded(record: dict[str, Any]) -> dict[str, Any]:
     """Return a record of an earlier schema as one of today.
 
     Schema 1 had a fixed number of processes and a warm-up that looked for nothing; 1 and 2 kept of the loader sums only, and
-    called an epoch's score its top-1. Up to 3 an artifact was run once, for single images.
+    called an epoch's score its top-1. Up to 3 an artifact was run once, for single images; up to 4 nobody looked for images
+    in two splits.
     """
     added: dict[str, Any] = {"schema": SCHEMA}
     if record["schema"] < 2:
@@ -154,7 +155,7 @@ def _upgraded(record: dict[str, Any]) -> dict[str, Any]:
             epoch["validation_score"] = epoch.pop("validation_top1")
     if "loader" in figures and record["schema"] < 3:
         figures["loader"] = _loader_of_sums(figures["loader"])
-    if figures.get("kind") == "export":
+    if figures.get("kind") == "export" and record["schema"] < 4:
         figures["timings"] = [{"batch_size": 1} | {name: figures.pop(name) for name in _OF_A_TIMING if name in figures}]
     return record | added
 

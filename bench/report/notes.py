@@ -17,7 +17,7 @@ _FLAGS = (
     "Flags: few_processes: fewer than the six that an interval takes; not_converged: the interval is wider than the protocol "
     "asks; warmup_not_converged: the warm-up was cut off while its steps still changed; unstable: processes spread by more "
     "than 2 %, blocks drift by more than 1 % or fall into two groups, or something else ran; on a GPU also throttled, "
-    "power_capped and host_bound. `bench lint --flags` says what was seen."
+    "power_capped and host_bound; splits_overlap: images of one split are in another. `bench lint --flags` says what was seen."
 )
 _CEILING = (
     "Of the ceiling: the model's operations a second (a training step counts three forward passes) over those of the fastest "
@@ -29,7 +29,10 @@ _ENERGY = (
     "differences say nothing. Above idle: less what the device took just before. By: the device's counter or, where it has none "
     "that counts, sampled power, integrated."
 )
-_WAITING = "Waiting for data: the share of the epochs' training time that went by before a batch was in hand."
+_WAITING = (
+    "Waiting for data: the share of the epochs' training time that went by before a batch was in hand; of a GPU, which may have "
+    "steps queued meanwhile, the most that it can have waited."
+)
 _TOP1 = (
     "Top-1 of one seed: in brackets Wilson's 95 % interval for a test split of this size, which says nothing of other seeds; "
     "of several: their mean, and in brackets each. The epoch was chosen on validation."

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _SMALLER = (
     "out of memory; a smaller --batch-size with as many more accumulation_steps in the recipe trains the same but for batch "
-    "normalisation, and so do --precision amp-bf16 and a smaller --image-size"
+    "normalisation; --precision amp-bf16 and a smaller --image-size take less too, and train another model"
 )
 
 

@@ -127,12 +127,17 @@ def test_a_picture_that_claims_to_be_enormous_is_refused_before_it_fills_the_mem
         decode(tmp_path / "bomb.png", 8)
 
 
-def test_a_missing_file_and_floating_point_pixels_are_named(tmp_path: Path):
+def test_a_missing_file_and_pixels_without_a_range_are_named(tmp_path: Path):
     with pytest.raises(JobError, match=r"none\.png: cannot be decoded"):
         decode(tmp_path / "none.png", 8)
     Image.new("F", (8, 8), 0.5).save(tmp_path / "float.tiff")
     with pytest.raises(JobError, match="no agreed range"):
         decode(tmp_path / "float.tiff", 8)
+    Image.new("I", (8, 8), 70_000).save(tmp_path / "deep.tiff")
+    with pytest.raises(JobError, match="32 bits have no agreed range"):
+        decode(tmp_path / "deep.tiff", 8)
+    Image.new("I", (8, 8), 76 * 256).save(tmp_path / "sixteen.tiff")
+    assert (decode(tmp_path / "sixteen.tiff", 8) == 76).all()
 
 
 def test_a_mistake_of_whoever_chooses_the_box_is_not_the_files(tmp_path: Path):

@@ -43,6 +43,7 @@ def test_unusual_pictures_are_noted_and_are_no_fault(folder: Path):
     exif[0x0112] = 6
     red = Image.new("RGB", (60, 40), "red")
     red.save(folder / "train" / "cat" / "turned.jpg", exif=exif)
+    red.resize((70, 20)).save(folder / "train" / "cat" / "long.png")
     red.convert("CMYK").save(folder / "train" / "cat" / "print.jpg")
     Image.fromarray(np.full((5, 4), 40000, np.uint16)).save(folder / "train" / "dog" / "deep.png")
     for mode in ("1", "L", "LA", "P", "RGBA"):
@@ -52,14 +53,16 @@ def test_unusual_pictures_are_noted_and_are_no_fault(folder: Path):
     assert found.sizes == ((4, 5), (30, 20), (60, 40))
     notes = "\n".join(found.notes)
     for said in (
-        "1 of 38 images are turned or mirrored by their EXIF tag; read upright",
-        "1 of 38 images are CMYK, made for print",
-        "1 of 38 images are of 16 bits a channel; read as 8",
-        "1 of 38 images are black and white",
-        "1 of 38 images are grey; read",
-        "1 of 38 images are grey with transparency",
-        "1 of 38 images are of a palette",
-        "1 of 38 images are RGB with transparency",
+        "1 of 39 images are turned or mirrored by their EXIF tag; read upright",
+        "1 of 39 images are CMYK, made for print",
+        "1 of 39 images are of 16 bits a channel; read as 8",
+        "1 of 39 images are black and white",
+        "1 of 39 images are grey; read",
+        "1 of 39 images are grey with transparency",
+        "1 of 39 images are of a palette",
+        "1 of 39 images are RGB with transparency",
+        "1 of 39 images have a side of fewer than 16 pixels",
+        "1 of 39 images are more than 3 times as long as wide",
     ):
         assert said in notes
 

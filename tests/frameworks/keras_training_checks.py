@@ -21,7 +21,7 @@ from bench.data.read import read_dataset
 from bench.errors import JobError, Unsupported
 from bench.frameworks import keras_optimization
 from bench.frameworks.keras import KerasTrial
-from bench.frameworks.keras_augment import histogram, random_box
+from bench.frameworks.keras_augment import histogram, rand_augment, random_box
 from bench.frameworks.keras_network import classifier
 from bench.frameworks.pytorch_optimization import Optimization, criterion
 from bench.frameworks.trial import Request
@@ -264,6 +264,24 @@ def test_without_loader_workers_one_batch_is_read_at_a_time(digits: Dataset):
     assert most[4] > 1
 
 
+@pytest.mark.skipif(FRAMEWORK == "keras-torch", reason="torch's loader, which has a test of its own")
+def test_a_slow_reader_is_told_as_waiting_for_data(digits: Dataset):
+    class Slow(ArraySplit):
+        def batch(self, indices: np.ndarray) -> np.ndarray:
+            time.sleep(0.1)
+            return super().batch(indices)
+
+    slow = Slow(lambda: digits.training.images, digits.training.labels)
+    dataset = Dataset(classes=digits.classes, training=slow, validation=digits.validation, test=digits.test)
+    one = trial(epochs=1, loader_workers=0, batch_size=64)
+    (epoch,) = fit(one, dataset, one.request.recipe, 64, seed=0).epochs
+    assert epoch.wait_seconds is not None
+    assert epoch.training_seconds is not None
+    assert 16 * 0.1 * 0.8 <= epoch.wait_seconds <= epoch.training_seconds, (
+        "a batch or two may be read while a step is made"
+    )
+
+
 def test_gradients_name_the_weights_that_get_none_and_change_nothing(digits: Dataset):
     whole, cut = trial(arguments={"rate": 0.5}), trial(arguments={"cut": True})
     before = [variable.numpy() for variable in whole.network.variables]
@@ -353,6 +371,28 @@ def test_a_technique_that_keras_lacks_is_named_with_what_it_has(digits: Dataset)
         else:
             with pytest.raises(Unsupported, match=said):
                 next(batches)
+
+
+def test_randaugment_goes_as_far_as_torchvisions():
+    layer = rand_augment()
+    image = np.random.default_rng(0).integers(0, 256, (1, 16, 16, 3), np.uint8)
+    channels_first = torch.from_numpy(image).permute(0, 3, 1, 2)
+    for ours, theirs in (
+        (layer.random_posterization, v2.functional.posterize(channels_first, 7)),
+        (layer.solarization, v2.functional.solarize(channels_first, 0.7 * 255)),
+    ):
+        found = ops.convert_to_numpy(ours(image.astype(np.float32), training=True))
+        np.testing.assert_allclose(found, theirs.permute(0, 2, 3, 1), atol=1e-3)
+    places = np.indices((41, 41)) - 20
+    bar = np.repeat(((abs(places[0]) <= 1) & (places[1] > 8)).astype(np.float32)[None, :, :, None], 3, axis=-1)
+    turned = [ops.convert_to_numpy(layer.random_rotation(bar, training=True))[0, :, :, 0] for _ in range(30)]
+    angles = [np.degrees(np.arctan2(*(places * one).sum(axis=(1, 2)))) for one in turned]
+    assert -9.5 < min(angles) < -4
+    assert 4 < max(angles) < 9.5
+    white = np.ones((1, 40, 40, 3), np.float32)
+    assert min(float(ops.min(layer.random_shear(white, training=True))) for _ in range(5)) == 0, (
+        "black where nothing was"
+    )
 
 
 def test_a_random_crop_is_drawn_as_torchvision_draws_it():

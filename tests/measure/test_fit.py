@@ -59,6 +59,7 @@ class Scripted:
         return np.eye(2, dtype=np.float32)[said]
 
     def gradients(self, batch: object) -> dict[str, float]:
+        self.log.append(f"gradients of {batch}")
         return {"first": float("nan"), "last": 1.0}
 
     def snapshot(self) -> int:
@@ -151,7 +152,8 @@ def test_a_loss_that_is_not_finite_says_since_when_and_where_the_gradients_end()
     blamed = r"with the weights of epoch 1, the best before, gradients are not finite in 1 of 2 weights \(first"
     with pytest.raises(Diverged, match=rf"nan from batch 3 of epoch 2 on; {blamed}.*look at the images"):
         run(trial)
-    assert trial.log[-1] == "restore 1", "with weights that are not finite no gradient is"
+    assert trial.log[-3] == "restore 1", "with weights that are not finite no gradient is"
+    assert trial.log[-2:] == ["seed 7001", "gradients of 2"], "of the batch that is named, not of the last"
     with pytest.raises(Diverged, match="nan from batch 1 of epoch 1 on; with the weights that it began with, "):
         run(Scripted([0.5] * 5, losses=lambda step: float("nan")))
 

@@ -1,14 +1,17 @@
 """Each measurement in full, on real digits with real models, in the worker's own words."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import msgspec
 import numpy as np
 import pytest
 
 from bench.data.read import read_dataset
+from bench.errors import JobError
 from bench.frameworks.pytorch import TorchTrial
 from bench.frameworks.trial import Request
 from bench.measure.accuracy import measure
@@ -206,6 +209,22 @@ def test_a_loss_that_is_not_finite_is_told_with_its_epoch(make_job: MakeJob, exe
     assert outcome.reason is not None
     assert outcome.reason.startswith("the training loss is nan from batch 1 of epoch 1 on; with the weights that it")
     assert "gradients are finite and reach every weight" in outcome.reason
+
+
+def test_images_in_two_splits_are_counted_and_wrong_labels_end_an_accuracy(
+    make_job: MakeJob, execute_here: Execute, write_image: Callable[[Path, int], None], tmp_path: Path
+):
+    for number in range(48):
+        part, label = ("train", "val", "test")[number // 16], ("cat", "dog")[number % 2]
+        write_image(tmp_path / part / label / f"{number}.png", 5 * number)
+    job = make_job("accuracy", dataset=f"folder:{tmp_path}")
+    assert execute_here(job).figures.overlapping_images == 0  # type: ignore[union-attr]
+    shutil.copy(tmp_path / "train" / "cat" / "0.png", tmp_path / "test" / "cat" / "again.png")
+    assert execute_here(job).figures.overlapping_images == 1  # type: ignore[union-attr]
+    dataset = read_dataset("digits", 32)
+    dataset.validation.labels = dataset.validation.labels + 1
+    with pytest.raises(JobError, match=r"validation: the label of .* is 10, not in"):
+        measure(Context(job, dataset, 2, Mock(), Turns(None)))
 
 
 def test_batch_norm_that_keeps_its_old_statistics_answers_at_chance(make_job: MakeJob, execute_here: Execute):

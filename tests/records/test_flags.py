@@ -148,6 +148,8 @@ def test_an_accuracys_seconds_carry_what_ran_beside_them_and_no_number_of_proces
     assert "0.5 processors busy" in flags([trained(cpu_busy_cpus=2.5, cpu_job_cpus=2.0)])["unstable"]
     assert flags([trained(gpu_throttle_reasons=0x20)]).keys() == {"throttled"}
     assert flags([replace(trained(), telemetry=None)]) == {}
+    leaking = replace(trained(), figures=replace(record.figures, overlapping_images=3))
+    assert flags([leaking]) == {"splits_overlap": "3 images of validation and test are in an earlier split too"}
 
 
 def test_the_spread_between_processes_is_told_and_widens_the_interval():

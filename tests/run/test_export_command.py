@@ -267,12 +267,14 @@ def test_an_example_takes_the_pixels_that_bench_takes(tmp_path: Path, picture: A
         (["none.png"], "No such file"),
         (["picture.json"], "cannot identify image"),
         (["float.tiff"], "floating-point pixels have no agreed range"),
+        (["deep.tiff"], "pixels of 32 bits have no agreed range"),
     ],
 )
 def test_an_example_says_what_is_wrong_with_what_it_is_given(
     tmp_path: Path, picture: Any, monkeypatch: pytest.MonkeyPatch, arguments: list[str], said: str
 ):
     Image.new("F", (4, 4)).save(tmp_path / "float.tiff")
+    Image.new("I", (4, 4), 1 << 20).save(tmp_path / "deep.tiff")
     monkeypatch.setattr("sys.argv", ["example.py", *(str(tmp_path / name) for name in arguments)])
     with pytest.raises(SystemExit, match=said):
         picture.asked()

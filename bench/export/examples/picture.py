@@ -18,10 +18,13 @@ def asked() -> str:
     try:
         with Image.open(sys.argv[1]) as picture:
             mode = picture.mode
+            low, high = picture.getextrema() if mode == "I" else (0, 0)
     except OSError as error:
         sys.exit(f"{sys.argv[1]}: {error}")
     if mode == "F":
         sys.exit(f"{sys.argv[1]}: floating-point pixels have no agreed range")
+    if low < 0 or high >= 2**16:
+        sys.exit(f"{sys.argv[1]}: pixels of 32 bits have no agreed range")
     return sys.argv[1]
 
 
