@@ -144,6 +144,7 @@ def trained(dataset: str, said: Recipe, seed: int, **cell: Any) -> tuple[TorchTr
 def test_transfer_beats_training_from_scratch(benchmark: BenchmarkFixture, tmp_path: Path):
     transfer, baseline = recipe("transfer"), recipe("baseline")
     as_long = msgspec.structs.replace(baseline, epochs=transfer.epochs + transfer.head_epochs)
+    longer = msgspec.structs.replace(baseline, epochs=4 * as_long.epochs)
     found = []
     for seed in SEEDS:
         weights = tmp_path / f"{seed}.safetensors"
@@ -151,14 +152,19 @@ def test_transfer_beats_training_from_scratch(benchmark: BenchmarkFixture, tmp_p
         source.save(weights)
         _, transferred = trained("digits-upper-few", transfer, seed, batch_size=8, weights=str(weights))
         _, scratch = trained("digits-upper-few", as_long, seed, batch_size=8)
-        found.append((transferred, scratch))
-    gains = [transferred - scratch for transferred, scratch in found]
+        # In as many steps batch normalisation's running statistics do not arrive: the gain is of time, and this one says so.
+        _, in_more = trained("digits-upper-few", longer, seed, batch_size=8)
+        found.append((transferred, scratch, in_more))
+    gains = [transferred - scratch for transferred, scratch, _ in found]
     told(
         benchmark,
         "MobileNetV3-Small trained on the digits 0 to 4, transferred to 5 to 9 with 5 images of each: top-1 above training "
-        f"from scratch, mean of {len(SEEDS)} seeds",
+        f"from scratch in as many epochs, mean of {len(SEEDS)} seeds",
         f"{100 * statistics.fmean(gains):.1f} points",
         "5 or more",
     )
-    benchmark.extra_info["compared"] = "; ".join(f"{100 * t:.1f} against {100 * s:.1f} %" for t, s in found)
+    each = "; ".join(f"{100 * t:.1f} against {100 * s:.1f} %" for t, s, _ in found)
+    benchmark.extra_info["compared"] = (
+        f"{each}; from scratch in four times the epochs {100 * statistics.fmean(more for _, _, more in found):.1f} %"
+    )
     assert statistics.fmean(gains) >= 0.05
