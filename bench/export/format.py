@@ -50,7 +50,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
 
     `pixels`: a .npy file of normalised images, float32 in the source's own order of axes. With `logits`, a .npy file that takes
     float32 in [n, classes], every image is answered once, in order; then `requests` of `batch_size` images each are timed, or
-    what `seconds` allow, in so many `groups`. Before any is timed, `warmup_requests` are made, or what `warmup_seconds` allow.
+    what `seconds` allow, in so many `groups`. Before any is timed, requests are made for `warmup_seconds`.
     Images of so many `batches` take turns, so that no request finds the last one's in the caches.
     """
 
@@ -63,7 +63,6 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     requests: int = 0
     seconds: float = 0.0
     groups: int = GROUPS
-    warmup_requests: int = 10
     warmup_seconds: float = 1.0
     batches: int = BATCHES
 
@@ -71,6 +70,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """What it says. Requests came in groups, as those of `Inference`.
 
+    `threads`: how many the runtime took, where it can tell; it may be fewer than were asked for.
     `peak_resident_bytes`: the most that its process had in memory, imports included; of several processes the sum.
     `training_frameworks`: those that the process had imported.
     """
@@ -82,6 +82,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     latency_group_sizes: tuple[int, ...]
     peak_resident_bytes: int | None
     training_frameworks: tuple[str, ...]
+    threads: int | None = None
 
 
 class Format(NamedTuple):

@@ -21,6 +21,7 @@ from bench.records.record import ArtifactTiming, Export
 # without a difference, and an exporter may fold it away: the artifact would be smaller and faster than a trained one.
 # Batch normalisation's running values are of nothing where a batch is a single image.
 TRAINING_STEPS, TRAINING_BATCH = 8, 16
+COMPARED_AGAIN = 64
 
 
 def measure(context: Context) -> Export:
@@ -48,12 +49,14 @@ def measure(context: Context) -> Export:
         some = subset(tested, spread(tested, BATCHES * context.batch_size))
         timed = write_pixels(trial, some, Path(folder, "timed.npy"))
         threads = dict.fromkeys((1, context.threads) if made.chosen.several_threads else (1,))
-        timings = tuple(_time(made, timed, size, count, context) for count in threads for size in sizes)
+        timings: dict[tuple[int, int], ArtifactTiming] = {}
+        for timing in (_time(made, timed, size, count, context) for count in threads for size in sizes):
+            timings.setdefault((timing.threads, timing.batch_size), timing)
     scored = trained and not dataset.several_labels
     return Export(
         export_seconds=made.export_seconds,
         artifact_bytes=made.artifact_bytes,
-        timings=timings,
+        timings=tuple(timings.values()),
         precision=made.chosen.precision,
         compared_images=compared.images,
         maximum_absolute_error=compared.absolute,
@@ -86,19 +89,24 @@ def compare(
     several_labels: bool,
     limit_seconds: float | None = None,
 ) -> tuple[Floats, Agreement, tuple[str, ...]]:
-    """Hold every artifact against its source's logits; raise `Disagrees` where one answers unlike it.
+    """Hold every artifact at every batch size against its source's logits; raise `Disagrees` where one answers unlike it.
 
-    `limit_seconds`: as `Made.ask` takes it.
+    The largest batch is asked about all images, the others about some. `limit_seconds`: as `Made.ask` takes it.
 
-    Returns the logits of the first artifact, the worst agreement, and the training frameworks that their processes had imported.
+    Returns the logits of all, the worst agreement, and the training frameworks that the artifacts' processes had imported.
     """
     answers, agreed, frameworks = [], [], set()
-    for artifact, size in {file: size for size, file in made.artifacts.items()}.items():
-        logits = pixels.with_name(f"{artifact.stem}-logits.npy")
+    for size in sorted(made.artifacts, reverse=True):
+        logits = pixels.with_name(f"logits-{size}.npy")
         answer = made.ask(pixels, size, threads, logits=logits, limit_seconds=limit_seconds)
         frameworks |= {*answer.training_frameworks}
         answers.append(np.load(logits))
         agreed.append(agreement(expected, answers[-1], several_labels))
+        if len(agreed) == 1:
+            shown = np.linspace(0, len(expected) - 1, min(len(expected), COMPARED_AGAIN)).astype(int)
+            some = pixels.with_name("some.npy")
+            np.save(some, np.load(pixels, mmap_mode="r")[shown])
+            pixels, expected = some, expected[shown]
         # Each by itself: the worst of a number and NaN may be the number.
         check(made.format, made.chosen.precision, agreed[-1])
     return answers[0], worst(agreed), tuple(sorted(frameworks))
@@ -121,7 +129,7 @@ def _time(made: Made, pixels: Path, size: int, threads: int, context: Context) -
     protocol = context.job.protocol
     answer = made.ask(pixels, size, threads, requests=protocol.latency_requests, seconds=protocol.latency_seconds)
     return ArtifactTiming(
-        threads=threads,
+        threads=answer.threads or threads,
         batch_size=size,
         load_seconds=answer.load_seconds,
         first_inference_seconds=answer.first_inference_seconds,

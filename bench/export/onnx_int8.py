@@ -18,7 +18,7 @@ class _Reader:
 
 def _quantised(exporter: Exporter) -> Exporter:
     def export(source: Source, wanted: Wanted) -> str:
-        """Export in 32 bits, then quantise each convolution and product, weights by channel."""
+        """Export in 32 bits, then quantise every operator that ONNX Runtime has in eight bits, weights by channel."""
         import onnx as onnx_library
         import onnxruntime.quantization as quantization
         from onnxruntime.quantization.shape_inference import quant_pre_process

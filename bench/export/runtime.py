@@ -57,7 +57,7 @@ def python_runtime(load: Callable[[Path, int], Run]) -> Callable[[Question], Ans
         step = rotating(batches, run)
         requests = Requests(seconds=(), begun_seconds=(), group_sizes=())
         if question.requests:
-            time_requests(step, _answered, requests=question.warmup_requests, seconds=question.warmup_seconds)
+            time_requests(step, _answered, requests=sys.maxsize, seconds=question.warmup_seconds)
             requests = time_requests(step, _answered, requests=question.requests, seconds=question.seconds)
         peak = peak_resident_bytes()
         if question.logits is not None:

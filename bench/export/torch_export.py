@@ -39,5 +39,5 @@ FORMAT = Format(
     example="run_torch_export.py",
     exporters={kind: Exporter(_from_torch) for kind in ("torch", "keras-torch")},
     answer=module_runtime(_open),
-    packages=("torch.export",),
+    packages=("torch.export.pt2_archive._package",),  # What loads it, which it would import only then.
 )

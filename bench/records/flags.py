@@ -13,6 +13,7 @@ from bench.records.record import Export, Record
 
 _SPREAD = _CLOCK_SPREAD = 0.02
 _DRIFT = 0.01
+_REQUESTS_DRIFT = 0.05
 _LEAST_CLOCK = 0.75
 _BUSY = 0.5
 _HOST_BOUND = 1 / 1.05
@@ -96,6 +97,16 @@ def _drift(records: Sequence[Record]) -> Iterator[str]:
             drifts.append(median(timed.block_seconds[-half:]) / median(timed.block_seconds[:half]) - 1)
     if drifts and abs(median(drifts)) > _DRIFT:
         yield f"blocks drift by {median(drifts):+.1%}, {'slower' if median(drifts) > 0 else 'faster'} towards the end"
+    requests = [
+        timing.latency_seconds
+        for record in records
+        if isinstance(record.figures, Export)
+        for timing in record.figures.timings
+    ]
+    halves = [(one[: len(one) // 2], one[-(len(one) // 2) :]) for one in requests if len(one) > 1]
+    moved = [median(later) / median(earlier) - 1 for earlier, later in halves]
+    if beyond := [one for one in moved if abs(one) > _REQUESTS_DRIFT]:
+        yield f"requests drift by up to {max(beyond, key=abs):+.1%} in {len(beyond)} of {len(moved)} processes"
 
 
 def _clock(records: Sequence[Record]) -> Iterator[str]:

@@ -333,8 +333,10 @@ EXPORTS: Columns = EXPORTED | {
     "Flags": _flags(Export),
 }
 BEST_FORMATS = ("Lowest p50, ms", "Fewest bytes, MiB", "Least top-1 lost, points")
-# Two figures of a process each are no further apart than two runs of the same thing may be.
-_AS_GOOD = 0.05
+# Of a p50, of a process each: two runs of the same artifact with the same settings have lain 15 % apart in one matrix.
+_AS_QUICK = 0.2
+# Images that one format has right and another wrong; fewer than six on one side tell nothing (sign test, two-sided, 5 %).
+_TELLING_IMAGES = 6
 
 
 def export_p50(name: str) -> Callable[[Row], str]:
@@ -361,13 +363,15 @@ def best_formats(rows: Sequence[Row]) -> tuple[str, ...]:
         for name, export in found.items()
         if export.source_top1 is not None and export.test_top1 is not None
     }
+    images = rows[0].first(Export).compared_images
     return (
         _named(
             {name: p50 for name, (p50, _) in quickest.items()},
             lambda name: f"{number(quickest[name][0], 3)} with {counted(quickest[name][1], 'thread')}",
+            lambda least: least * (1 + _AS_QUICK),
         ),
-        _named(sizes, lambda name: number(sizes[name])),
-        _named(lost, lambda name: number(lost[name])),
+        _named(sizes, lambda name: number(sizes[name]), lambda least: least * 1.01),
+        _named(lost, lambda name: number(lost[name]), lambda least: least + 100 * (_TELLING_IMAGES - 0.5) / images),
     )
 
 
@@ -376,10 +380,10 @@ def _quickest(export: Export) -> tuple[float, int]:
     return min((median(t.latency_seconds) * 1e3, t.threads) for t in export.timings if t.batch_size == 1)
 
 
-def _named(figures: dict[str, float], show: Callable[[str], str]) -> str:
-    """Return the names of the least figure and of all as good as it, the least first, each with what is shown of it."""
+def _named(figures: dict[str, float], show: Callable[[str], str], as_good: Callable[[float], float]) -> str:
+    """Return the names of the least figure and of all up to what is as good as it, each with what is shown of it."""
     said: dict[str, list[str]] = {}
     for name in sorted(figures, key=lambda name: figures[name]):
-        if figures[name] <= min(figures.values()) * (1 + _AS_GOOD):
+        if figures[name] <= as_good(min(figures.values())):
             said.setdefault(show(name), []).append(name)
     return "; ".join(f"{', '.join(names)}: {text}" for text, names in said.items()) or NOTHING

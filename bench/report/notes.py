@@ -16,8 +16,8 @@ _MEMORY = (
 _FLAGS = (
     "Flags: few_processes: fewer than the six that an interval takes; not_converged: the interval is wider than the protocol "
     "asks; warmup_not_converged: the warm-up was cut off while its steps still changed; unstable: processes spread by more "
-    "than 2 %, blocks drift by more than 1 % or fall into two groups, or something else ran; on a GPU also throttled, "
-    "power_capped and host_bound; splits_overlap: images of one split are in another. `bench lint --flags` says what was seen."
+    "than 2 %, blocks drift by more than 1 % or an export's requests by more than 5 %, either fall into two groups, or something "
+    "else ran; on a GPU also throttled, power_capped and host_bound; splits_overlap: images of one split are in another. `bench lint --flags` says what was seen."
 )
 _CEILING = (
     "Of the ceiling: the model's operations a second (a training step counts three forward passes) over those of the fastest "
@@ -80,9 +80,9 @@ FORMATS_BY_MODEL: Notes = {
     "none its status, the reason of which stands under 'Not measured'; a dash where it was not asked for.",
 }
 EXPORT_CHOICE: Notes = {
-    "": "The best of the formats above, of those that passed, and every other within 5 % of it: lowest p50 of single images, "
-    "with whatever number of threads gave it; fewest bytes; and least top-1 lost on the test split, where it was tested (what "
-    "gains counts as 0).",
+    "": "The best of the formats above, of those that passed, and every other that is as good by what one process and one test "
+    "split can tell: lowest p50 of single images within 20 %, with whatever number of threads gave it; fewest bytes within 1 %; "
+    "and least top-1 lost on the test split, where it was tested, within five images (what gains counts as 0).",
 }
 MULTILABEL: Notes = {
     "": "Several labels an image: scores on the test split, from 0 to 1: the mean over seeds, and in brackets each. Chosen: with "

@@ -23,6 +23,7 @@ from bench.records.environment import physical_cores
 from bench.records.trained import MODEL, Trained, read_json
 
 COMPARED_IMAGES = 256
+_BATCH = 16  # A format for any batch is held against the model at this size, and at single images.
 _LIMIT_SECONDS = 1800.0  # For an artifact's answers; whole minutes are slow.
 _EXAMPLES = PACKAGE / "export" / "examples"
 
@@ -68,7 +69,8 @@ def export(
             source = trial.source()
             find_made_from(name, source.kind).prepare(tell)
             with whole(folder / "exports" / name) as place, tempfile.TemporaryDirectory() as beside:
-                made = make(name, source, shown, trial, place, (1,))
+                sizes = (1,) if find_made_from(name, source.kind).static else (1, _BATCH)
+                made = make(name, source, shown, trial, place, sizes)
                 pixels = write_pixels(trial, compared, Path(beside, "pixels.npy"))
                 _, found, _ = compare(
                     made, pixels, expected, physical_cores(), dataset.several_labels, limit_seconds=_LIMIT_SECONDS

@@ -343,6 +343,27 @@ def test_every_artifact_of_a_static_format_passes_the_gate(tmp_path: Path):
     assert (agreed.relative, agreed.decisions, frameworks) == (0, 1, ())
 
 
+def test_an_artifact_for_any_batch_passes_the_gate_at_every_size_that_is_timed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def ask(self: Made, pixels: Path, batch_size: int, *arguments: Any, logits: Path, **more: Any) -> Any:
+        answer = real(self, pixels, batch_size, *arguments, logits=logits, **more)
+        if batch_size == 1:
+            np.save(logits, -np.load(logits))
+        return answer
+
+    made = artifact("onnx", tmp_path)
+    small_onnx(made.artifacts[1], opset=17)
+    made.artifacts[4] = made.artifacts[1]
+    values = np.arange(4 * 12, dtype=np.float32).reshape(4, 3, 2, 2)
+    np.save(tmp_path / "pixels.npy", values)
+    measure.compare(made, tmp_path / "pixels.npy", values.reshape(4, 12), 1, False)
+    real = Made.ask
+    monkeypatch.setattr(Made, "ask", ask)
+    with pytest.raises(Disagrees):
+        measure.compare(made, tmp_path / "pixels.npy", values.reshape(4, 12), 1, False)
+
+
 @pytest.mark.parametrize("several_labels", [False, True])
 def test_no_answer_of_a_second_artifact_that_is_not_a_number_passes_the_gate(several_labels: bool, tmp_path: Path):
     made = artifact("onnx-static", tmp_path)

@@ -53,7 +53,9 @@ def test_a_graph_model_agrees_with_its_source(
     assert isinstance(outcome.figures, Export)
     assert outcome.figures.maximum_relative_error < 1e-4
     assert outcome.figures.training_frameworks == ()
-    assert {timing.threads for timing in outcome.figures.timings} == ({1} if name == "tfjs" else {1, 2})
+    # TensorFlow.js gives a page at most half of the logical processors.
+    most = 1 if name == "tfjs" else max(1, min(2, (os.cpu_count() or 1) // 2))
+    assert {timing.threads for timing in outcome.figures.timings} == {1, most}
     for timing in outcome.figures.timings:
         assert sum(timing.latency_group_sizes) == len(timing.latency_seconds)
         assert len(timing.latency_begun_seconds) == len(timing.latency_group_sizes)

@@ -136,6 +136,9 @@ def test_company_and_two_modes_are_seen_in_every_process_of_an_artifact():
     restless = replace(later, latency_seconds=(0.2, 0.3, 0.201, 0.301) * 5, latency_group_sizes=(20,))
     seen = flags([replace(record, figures=replace(record.figures, timings=(calm, restless)))])
     assert seen["unstable"] == "two modes in 1 of 2 processes"
+    faster = replace(later, latency_seconds=tuple(0.3 - n / 100 for n in range(20)), latency_group_sizes=(20,))
+    seen = flags([replace(record, figures=replace(record.figures, timings=(calm, faster)))])
+    assert seen["unstable"] == "requests drift by up to -39.2% in 1 of 2 processes"
 
 
 def test_an_accuracys_seconds_carry_what_ran_beside_them_and_no_number_of_processes():

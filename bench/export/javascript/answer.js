@@ -58,8 +58,7 @@ async function answer(tf, question, read, readPixels, now) {
   const latency = [], begun = [], sizes = [];
   let turn = 0, total = 0;
   const request = async () => (await timed(() => ask(batches[turn++ % batches.length])))[1];
-  const warmups = question.requests ? question.warmup_requests : 0;
-  for (let seconds = 0, count = 0; count < warmups && seconds < question.warmup_seconds; count++) seconds += await request();
+  for (let seconds = 0; question.requests && seconds < question.warmup_seconds;) seconds += await request();
   while (latency.length < question.requests && total < question.seconds) {
     if (Math.max(latency.length / question.requests, total / question.seconds) * question.groups >= sizes.length) {
       begun.push(now());
