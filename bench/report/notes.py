@@ -17,7 +17,8 @@ _FLAGS = (
     "Flags: few_processes: fewer than the six that an interval takes; not_converged: the interval is wider than the protocol "
     "asks; warmup_not_converged: the warm-up was cut off while its steps still changed; unstable: processes spread by more "
     "than 2 %, blocks drift by more than 1 % or an export's requests by more than 5 %, either fall into two groups, or something "
-    "else ran; on a GPU also throttled, power_capped and host_bound; splits_overlap: images of one split are in another. `bench lint --flags` says what was seen."
+    "else ran; on a GPU also throttled, power_capped and host_bound; splits_overlap: images of one split are in another. "
+    "`bench lint --flags` says what was seen."
 )
 _CEILING = (
     "Of the ceiling: the model's operations a second (a training step counts three forward passes) over those of the fastest "
