@@ -70,7 +70,8 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """What it says. Requests came in groups, as those of `Inference`.
 
-    `threads`: how many the runtime took, where it can tell; it may be fewer than were asked for.
+    `threads`: how many the runtime took, where it can tell; it may be fewer than were asked for. `version`: of a runtime that is
+    no package of Python, whose versions the environment has.
     `peak_resident_bytes`: the most that its process had in memory, imports included; of several processes the sum.
     `training_frameworks`: those that the process had imported.
     """
@@ -83,6 +84,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     peak_resident_bytes: int | None
     training_frameworks: tuple[str, ...]
     threads: int | None = None
+    version: str | None = None
 
 
 class Format(NamedTuple):

@@ -2,6 +2,7 @@
 
 import tempfile
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,6 +23,17 @@ from bench.records.record import ArtifactTiming, Export
 # Batch normalisation's running values are of nothing where a batch is a single image.
 TRAINING_STEPS, TRAINING_BATCH = 8, 16
 COMPARED_AGAIN = 64
+
+
+class Compared(NamedTuple):
+    """What artifacts answered: the logits of all images, the worst agreement, the training frameworks that their processes had
+    imported, and the runtime's version where it told one.
+    """
+
+    logits: Floats
+    agreement: Agreement
+    training_frameworks: tuple[str, ...]
+    version: str | None
 
 
 def measure(context: Context) -> Export:
@@ -45,7 +57,7 @@ def measure(context: Context) -> Export:
     with tempfile.TemporaryDirectory() as folder:
         made = make(name, source, dataset.training, trial, Path(folder, "made"), sizes)
         pixels = write_pixels(trial, tested, Path(folder, "pixels.npy"))
-        found, compared, frameworks = compare(made, pixels, expected, context.threads, dataset.several_labels)
+        compared = compare(made, pixels, expected, context.threads, dataset.several_labels)
         some = subset(tested, spread(tested, BATCHES * context.batch_size))
         timed = write_pixels(trial, some, Path(folder, "timed.npy"))
         threads = dict.fromkeys((1, context.threads) if made.chosen.several_threads else (1,))
@@ -58,14 +70,14 @@ def measure(context: Context) -> Export:
         artifact_bytes=made.artifact_bytes,
         timings=tuple(timings.values()),
         precision=made.chosen.precision,
-        compared_images=compared.images,
-        maximum_absolute_error=compared.absolute,
-        maximum_relative_error=compared.relative,
-        top1_agreement=compared.decisions,
+        compared_images=compared.agreement.images,
+        maximum_absolute_error=compared.agreement.absolute,
+        maximum_relative_error=compared.agreement.relative,
+        top1_agreement=compared.agreement.decisions,
         source_top1=top_k(expected, tested.labels, 1) if scored else None,
-        test_top1=top_k(found, tested.labels, 1) if scored else None,
-        training_frameworks=frameworks,
-        runtime=made.chosen.runtime,
+        test_top1=top_k(compared.logits, tested.labels, 1) if scored else None,
+        training_frameworks=compared.training_frameworks,
+        runtime=" ".join(filter(None, (made.chosen.runtime, compared.version and f"({compared.version})"))),
         method=made.method,
     )
 
@@ -88,12 +100,10 @@ def compare(
     threads: int,
     several_labels: bool,
     limit_seconds: float | None = None,
-) -> tuple[Floats, Agreement, tuple[str, ...]]:
+) -> Compared:
     """Hold every artifact at every batch size against its source's logits; raise `Disagrees` where one answers unlike it.
 
     The largest batch is asked about all images, the others about some. `limit_seconds`: as `Made.ask` takes it.
-
-    Returns the logits of all, the worst agreement, and the training frameworks that the artifacts' processes had imported.
     """
     answers, agreed, frameworks = [], [], set()
     for size in sorted(made.artifacts, reverse=True):
@@ -109,7 +119,7 @@ def compare(
             pixels, expected = some, expected[shown]
         # Each by itself: the worst of a number and NaN may be the number.
         check(made.format, made.chosen.precision, agreed[-1])
-    return answers[0], worst(agreed), tuple(sorted(frameworks))
+    return Compared(answers[0], worst(agreed), tuple(sorted(frameworks)), answer.version)
 
 
 def _learn(context: Context) -> bool:

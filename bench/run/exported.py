@@ -72,12 +72,12 @@ def export(
                 sizes = (1,) if find_made_from(name, source.kind).static else (1, _BATCH)
                 made = make(name, source, shown, trial, place, sizes)
                 pixels = write_pixels(trial, compared, Path(beside, "pixels.npy"))
-                _, found, _ = compare(
+                found = compare(
                     made, pixels, expected, physical_cores(), dataset.several_labels, limit_seconds=_LIMIT_SECONDS
                 )
                 _write_beside(made, trained, trial, place)
             artifact = folder / "exports" / name / made.artifacts[1].name
-            yield Exported(format=name, artifact=artifact, made=made, agreement=found)
+            yield Exported(format=name, artifact=artifact, made=made, agreement=found.agreement)
         except Exception as error:  # A converter raises anything; the next format may well succeed.
             yield Exported(format=name, reason=reason(error))
 

@@ -338,9 +338,9 @@ def test_every_artifact_of_a_static_format_passes_the_gate(tmp_path: Path):
     with pytest.raises(Disagrees):
         measure.compare(made, tmp_path / "pixels.npy", values.reshape(4, 12), 1, False)
     small_onnx(made.artifacts[4], opset=17)
-    found, agreed, frameworks = measure.compare(made, tmp_path / "pixels.npy", values.reshape(4, 12), 1, False)
-    assert np.array_equal(found, values.reshape(4, 12))
-    assert (agreed.relative, agreed.decisions, frameworks) == (0, 1, ())
+    found = measure.compare(made, tmp_path / "pixels.npy", values.reshape(4, 12), 1, False)
+    assert np.array_equal(found.logits, values.reshape(4, 12))
+    assert (found.agreement.relative, found.agreement.decisions, found.training_frameworks) == (0, 1, ())
 
 
 def test_an_artifact_for_any_batch_passes_the_gate_at_every_size_that_is_timed(

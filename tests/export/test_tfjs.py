@@ -4,6 +4,7 @@ import http.client
 import http.server
 import json
 import os
+import re
 import select
 import shutil
 import subprocess
@@ -53,6 +54,7 @@ def test_a_graph_model_agrees_with_its_source(
     assert isinstance(outcome.figures, Export)
     assert outcome.figures.maximum_relative_error < 1e-4
     assert outcome.figures.training_frameworks == ()
+    assert re.search(r" \(4\.\d+\.\d+, (Node\.js|Chromium) \d+", outcome.figures.runtime)
     # TensorFlow.js gives a page at most half of the logical processors.
     most = 1 if name == "tfjs" else max(1, min(2, (os.cpu_count() or 1) // 2))
     assert {timing.threads for timing in outcome.figures.timings} == {1, most}
