@@ -56,7 +56,7 @@ def test_what_was_sampled_before_a_long_job_all_stays(monkeypatch: pytest.Monkey
     """Net energy stands on it, and was None for every job of more than five minutes."""
     monkeypatch.setattr(module, "MOST_SAMPLES", 4)
     with Sampler([Counting()], 0.01) as sampler:
-        while len(sampler._times) < 2:
+        while len(sampler._times) < 3:
             time.sleep(0.001)
         sampler.job_begins()
         while sampler._interval < 0.04:
