@@ -46,6 +46,11 @@ def overlaps(dataset: Dataset, *, pixels: bool = False) -> tuple[Overlap, ...]:
     return (*by_bytes, *(overlap for overlap in by_pixels if (overlap.splits, overlap.images[1]) not in told))
 
 
+def overlapping_images(found: tuple[Overlap, ...]) -> int:
+    """Return how many images are in an earlier split too, each once."""
+    return len({(overlap.splits[1], overlap.images[1]) for overlap in found})
+
+
 def counted(found: tuple[Overlap, ...]) -> str:
     """Return how many duplicates there are of which kind."""
     kinds = {kind: sum(overlap.kind == kind for overlap in found) for kind in ("bytes", "pixels")}

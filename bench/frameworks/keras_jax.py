@@ -75,6 +75,8 @@ class JaxSteps:
         self.state: tuple[list[Any], ...] | None = None
         self.values: tuple[list[Any], ...] | None = None  # The network's own: collecting them takes a while.
         self.last: Any = None
+        # On a CPU what makes the next batch would wait behind the queued steps, and be told as waiting for data.
+        self.waits = _device().platform == "cpu"
 
     def train(self, batch: Batch) -> Any:
         self.values = None
@@ -84,8 +86,7 @@ class JaxSteps:
             self.state = tuple([variable.value for variable in group] for group in self._groups())
         logs, self.state = self.network.train_function(self.state, iter(((*batch, None),)))
         self.last = self.state
-        if _device().platform == "cpu":
-            # What makes the next batch would wait there behind the queued steps, and be told as waiting for data.
+        if self.waits:
             self.synchronize()
         return logs[STEP_LOSS]
 

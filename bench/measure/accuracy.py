@@ -6,7 +6,7 @@ import numpy as np
 
 from bench.data.dataset import Dataset
 from bench.data.labels import check_labels
-from bench.data.overlaps import overlaps
+from bench.data.overlaps import overlapping_images, overlaps
 from bench.errors import Diverged
 from bench.frameworks.trial import Floats, Trial
 from bench.measure.context import Context
@@ -20,7 +20,7 @@ def measure(context: Context) -> Accuracy | MultiLabelAccuracy:
     check_labels(context.dataset)
     trial, dataset = context.trial, context.dataset
     fitted = fit(trial, dataset, context.job.recipe, context.batch_size, seed=context.job.seed)
-    figures = tested(trial, dataset, fitted, trial.logits(dataset.test))
+    figures = tested(trial, dataset, fitted, trial.logits(dataset.test), overlapping_images(overlaps(dataset)))
     if context.job.weights_file is not None:
         file = Path(context.job.weights_file)
         beside = file.with_name(f"part-{file.name}")  # Keras wants the suffix where it is.
@@ -29,12 +29,17 @@ def measure(context: Context) -> Accuracy | MultiLabelAccuracy:
     return figures
 
 
-def tested(trial: Trial, dataset: Dataset, fitted: Fit, logits: Floats) -> Accuracy | MultiLabelAccuracy:
-    """Return what a trained model is worth on the test split, of which these are its logits."""
+def tested(
+    trial: Trial, dataset: Dataset, fitted: Fit, logits: Floats, overlapping: int
+) -> Accuracy | MultiLabelAccuracy:
+    """Return what a trained model is worth on the test split, of which these are its logits.
+
+    `overlapping`: how many images of validation and test are in an earlier split too.
+    """
     if not np.isfinite(logits).all():
         raise Diverged("the trained model's logits on the test split are not finite")
     if dataset.several_labels:
-        return _several(trial, dataset, fitted, logits)
+        return _several(trial, dataset, fitted, logits, overlapping)
     labels = dataset.test.labels
     return Accuracy(
         test_top1=top_k(logits, labels, 1),
@@ -46,11 +51,11 @@ def tested(trial: Trial, dataset: Dataset, fitted: Fit, logits: Floats) -> Accur
         test_images=len(dataset.test),
         split_hashes=(dataset.training.hash(), dataset.validation.hash(), dataset.test.hash()),
         skipped_steps=trial.skipped_steps(),
-        overlapping_images=len(overlaps(dataset)),
+        overlapping_images=overlapping,
     )
 
 
-def _several(trial: Trial, dataset: Dataset, fitted: Fit, test: Floats) -> MultiLabelAccuracy:
+def _several(trial: Trial, dataset: Dataset, fitted: Fit, test: Floats, overlapping: int) -> MultiLabelAccuracy:
     from bench.measure.multilabel import (  # Imports scikit-learn.
         HALF,
         choose_thresholds,
@@ -76,5 +81,5 @@ def _several(trial: Trial, dataset: Dataset, fitted: Fit, test: Floats) -> Multi
         test_images=len(dataset.test),
         split_hashes=(dataset.training.hash(), dataset.validation.hash(), dataset.test.hash()),
         skipped_steps=trial.skipped_steps(),
-        overlapping_images=len(overlaps(dataset)),
+        overlapping_images=overlapping,
     )

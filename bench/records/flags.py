@@ -8,6 +8,7 @@ from statistics import fmean, median, stdev
 from bench.measure.nvml import POWER_CAP, THERMAL_OR_BRAKE
 from bench.measure.statistics import FEWEST_FOR_INTERVAL, median_interval
 from bench.measure.timing import settled
+from bench.records.accuracy import Accuracy, MultiLabelAccuracy
 from bench.records.rates import COMPANY_CPUS, blocks, busy_elsewhere, during_blocks, rate, while_timed
 from bench.records.record import Export, Record
 
@@ -89,24 +90,29 @@ def _spread(records: Sequence[Record]) -> Iterator[str]:
 
 def _drift(records: Sequence[Record]) -> Iterator[str]:
     """From the first half of a process's blocks to the second, in the middle process."""
-    drifts = []
-    for record in records:
-        timed = blocks(record)
-        if timed is not None and len(timed.block_seconds) > 1:
-            half = len(timed.block_seconds) // 2
-            drifts.append(median(timed.block_seconds[-half:]) / median(timed.block_seconds[:half]) - 1)
+    drifts = [
+        _moved(timed.block_seconds) for record in records if (timed := blocks(record)) and len(timed.block_seconds) > 1
+    ]
     if drifts and abs(median(drifts)) > _DRIFT:
         yield f"blocks drift by {median(drifts):+.1%}, {'slower' if median(drifts) > 0 else 'faster'} towards the end"
-    requests = [
-        timing.latency_seconds
-        for record in records
-        if isinstance(record.figures, Export)
-        for timing in record.figures.timings
-    ]
-    halves = [(one[: len(one) // 2], one[-(len(one) // 2) :]) for one in requests if len(one) > 1]
-    moved = [median(later) / median(earlier) - 1 for earlier, later in halves]
-    if beyond := [one for one in moved if abs(one) > _REQUESTS_DRIFT]:
-        yield f"requests drift by up to {max(beyond, key=abs):+.1%} in {len(beyond)} of {len(moved)} processes"
+
+
+def _requests_drift(records: Sequence[Record]) -> Iterator[str]:
+    """The same of an artifact's requests, in each of its processes."""
+    drifts = [_moved(requests) for record in records for requests in _requests(record) if len(requests) > 1]
+    beyond = [drift for drift in drifts if abs(drift) > _REQUESTS_DRIFT]
+    if beyond:
+        yield f"requests drift by up to {max(beyond, key=abs):+.1%} in {len(beyond)} of {len(drifts)} processes"
+
+
+def _requests(record: Record) -> list[Sequence[float]]:
+    return [timing.latency_seconds for timing in record.figures.timings] if isinstance(record.figures, Export) else []
+
+
+def _moved(samples: Sequence[float]) -> float:
+    """Return by what share the median of the second half is above that of the first."""
+    half = len(samples) // 2
+    return median(samples[-half:]) / median(samples[:half]) - 1
 
 
 def _clock(records: Sequence[Record]) -> Iterator[str]:
@@ -118,9 +124,9 @@ def _clock(records: Sequence[Record]) -> Iterator[str]:
 def _modes(records: Sequence[Record]) -> Iterator[str]:
     samples: list[Sequence[float]] = []
     for record in records:
-        timed, figures = blocks(record), record.figures
+        timed = blocks(record)
         samples += [timed.block_seconds] if timed else []
-        samples += [timing.latency_seconds for timing in figures.timings] if isinstance(figures, Export) else []
+        samples += _requests(record)
     two = sum(map(has_two_modes, samples))
     if two:
         yield f"two modes in {two} of {len(samples)} processes"
@@ -142,7 +148,14 @@ def _strangers(record: Record) -> bool:
     return max(before, default=0) > 0 or any(count > jobs.get(sample, 1) for sample, count in listed.items())
 
 
-_INSTABILITIES: tuple[Callable[[Sequence[Record]], Iterator[str]], ...] = (_spread, _drift, _clock, _modes, _company)
+_INSTABILITIES: tuple[Callable[[Sequence[Record]], Iterator[str]], ...] = (
+    _spread,
+    _drift,
+    _requests_drift,
+    _clock,
+    _modes,
+    _company,
+)
 
 
 def has_two_modes(samples: Sequence[float]) -> bool:
@@ -205,7 +218,11 @@ def _few_processes(records: Sequence[Record]) -> str | None:
 
 
 def _splits_overlap(records: Sequence[Record]) -> str | None:
-    counts = [getattr(record.figures, "overlapping_images", None) or 0 for record in records]
+    counts = [
+        record.figures.overlapping_images or 0
+        for record in records
+        if isinstance(record.figures, Accuracy | MultiLabelAccuracy)
+    ]
     return f"{max(counts)} images of validation and test are in an earlier split too" if any(counts) else None
 
 

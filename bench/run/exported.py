@@ -67,10 +67,10 @@ def export(
     for name in formats:
         try:
             source = trial.source()
-            find_made_from(name, source.kind).prepare(tell)
+            chosen = find_made_from(name, source.kind)
+            chosen.prepare(tell)
             with whole(folder / "exports" / name) as place, tempfile.TemporaryDirectory() as beside:
-                sizes = (1,) if find_made_from(name, source.kind).static else (1, _BATCH)
-                made = make(name, source, shown, trial, place, sizes)
+                made = make(name, source, shown, trial, place, (1,) if chosen.static else (1, _BATCH))
                 pixels = write_pixels(trial, compared, Path(beside, "pixels.npy"))
                 found = compare(
                     made, pixels, expected, physical_cores(), dataset.several_labels, limit_seconds=_LIMIT_SECONDS

@@ -17,7 +17,7 @@ import msgspec
 from bench.data.dataset import Dataset
 from bench.data.labels import check_labels
 from bench.data.overlaps import describe as describe_overlaps
-from bench.data.overlaps import overlaps
+from bench.data.overlaps import overlapping_images, overlaps
 from bench.data.read import read_dataset
 from bench.data.readable import readable
 from bench.errors import JobError, UsageError
@@ -57,7 +57,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
 
 def train(asked: Asked, progress: TrainingProgress) -> tuple[Trial, Metrics]:
     """Train, test once, and leave the folder complete; raise `UsageError` where it holds another training."""
-    dataset = _checked(asked, progress)
+    dataset, overlapping = _checked(asked, progress)
     weights = positive_weights(dataset) if asked.recipe.loss == "weighted-bce" else None
     trial = build(asked.cell, asked.recipe, asked.seed, len(dataset.classes), positive_weights=weights)
     if asked.formats:  # Raises where it could not be exported: now, and not after hours.
@@ -83,15 +83,18 @@ def train(asked: Asked, progress: TrainingProgress) -> tuple[Trial, Metrics]:
         resume=folder.load_state,
     )
     logits = trial.logits(dataset.test)
-    figures = tested(trial, dataset, fitted, logits)
+    figures = tested(trial, dataset, fitted, logits, overlapping)
     said = None if dataset.several_labels else confusion(logits, dataset.test.labels)
     metrics = Metrics(figures=figures, confusion=said, in_force=trial.in_force(), environment=environment())
     folder.finish(metrics)
     return trial, metrics
 
 
-def _checked(asked: Asked, progress: TrainingProgress) -> Dataset:
-    """Return the data set; raise `JobError` where nothing could be learnt from it, and tell what is in two of its splits."""
+def _checked(asked: Asked, progress: TrainingProgress) -> tuple[Dataset, int]:
+    """Return the data set, and how many of its images are in two splits, which is told.
+
+    Raises `JobError` where nothing could be learnt from it.
+    """
     dataset = read_dataset(asked.cell.dataset, asked.cell.image_size)
     check_task(asked.recipe, dataset)
     check_labels(dataset)
@@ -110,7 +113,7 @@ def _checked(asked: Asked, progress: TrainingProgress) -> Dataset:
             f"warning: {describe_overlaps(found)}: the figures on {' and '.join(parts)} say too much; "
             "bench inspect names them all"
         )
-    return dataset
+    return dataset, overlapping_images(found)
 
 
 def build(

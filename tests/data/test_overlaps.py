@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from bench.data.dataset import ArraySplit, Dataset, PixelSplit
-from bench.data.overlaps import describe, overlaps
+from bench.data.overlaps import describe, overlapping_images, overlaps
 from bench.data.read import read_dataset
 
 SOURCE = np.random.default_rng(0)
@@ -47,6 +47,14 @@ def test_the_same_pixels_in_another_file_are_found_when_asked_for(folder: Path):
     assert [(one.kind, one.splits) for one in found] == [("pixels", ("validation", "test"))] * 2
     assert {Path(one.images[1]).name for one in found} == {"turned.png", "it.bmp"}
     assert "images in two splits: 2 with the same pixels; the first: " in describe(found)
+
+
+def test_an_image_in_two_earlier_splits_counts_once(folder: Path):
+    for part in ("val", "test"):
+        shutil.copy(folder / "train" / "cat" / "1.png", folder / part / "cat" / "again.png")
+    found = overlaps(read_dataset(f"folder:{folder}", 8))
+    assert len(found) == 3
+    assert overlapping_images(found) == 2
 
 
 def test_deep_pictures_that_differ_beyond_eight_bits_are_not_the_same(folder: Path):

@@ -136,7 +136,7 @@ def trained(dataset: str, said: Recipe, seed: int, **cell: Any) -> tuple[TorchTr
     data = read_dataset(dataset, 40)
     one = trial(dataset, said, classes=len(data.classes), seed=seed, **cell)
     fitted = fit(one, data, said, one.batch_size, seed=seed)
-    figures = tested(one, data, fitted, one.logits(data.test))
+    figures = tested(one, data, fitted, one.logits(data.test), overlapping=0)
     assert isinstance(figures, Accuracy)
     return one, figures.test_top1
 
