@@ -55,12 +55,17 @@ class FrameworkModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 
 class ModelCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One architecture. `image_size` is the side in pixels it is published for, `minimum_image_size` the least it takes."""
+    """One architecture.
+
+    `image_size` is the side in pixels it is published for, `minimum_image_size` the least it takes. `attention` says that
+    its images are patches that attend to each other; a recipe may have a learning rate of its own for such networks.
+    """
 
     title: str
     paper: str
     image_size: int
     minimum_image_size: int
+    attention: bool = False
     published: Published | None = None
     best_for: str | None = None
     frameworks: dict[str, FrameworkModel]

@@ -9,7 +9,7 @@ from bench.plan.cards import framework_model
 from bench.plan.cell import Job, Side
 from bench.plan.matrix import Planned
 from bench.plan.protocol import Protocol
-from bench.plan.recipe import recipe
+from bench.plan.recipe import recipe_for
 from bench.plan.refusal import refusal
 
 # What is compared with: something that takes turns with it, or results that are stored.
@@ -53,7 +53,7 @@ def jobs(planned: Sequence[Planned], protocol: Protocol, seed: int, against: Aga
                     process=process,
                     seed=seed + process,
                     protocol=protocol,
-                    recipe=recipe(entry.cell.recipe),
+                    recipe=recipe_for(entry.cell.recipe, entry.cell.architecture),
                     model=framework_model(entry.cell.architecture, entry.cell.framework),
                     side=side,
                 )

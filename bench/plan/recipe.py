@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from bench.errors import unknown
+from bench.plan.cards import model_card
 from bench.plan.files import RECIPES, file_hash, names, read_toml
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
@@ -36,6 +37,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         stays. warmup_epochs: of a rate that rises in a line from a 25th, before the schedule. accumulation_steps: as many
         batches make one step of the optimizer. gradient_clipping: the largest norm of all gradients together. average_decay:
         what is left of the averaged weights at a step; where it is given, the averaged weights answer.
+        attention_learning_rate: in place of learning_rate for architectures whose card says `attention`.
     Loss
         loss: "cross-entropy" for one label an image; for several "bce" (binary cross-entropy), "weighted-bce" (each class's
         positives weigh negatives over positives of the training split) or "focal" (gamma 2, alpha 0.25).
@@ -60,6 +62,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     early_stopping_epochs: Count | None = None
     optimizer: Literal["adam", "adamw", "sgd"]
     learning_rate: Positive
+    attention_learning_rate: Positive | None = None
     weight_decay: NotNegative = 0.0
     schedule: Literal["constant", "cosine", "onecycle"] = "constant"
     warmup_epochs: NotNegative = 0.0
@@ -138,6 +141,15 @@ class Phase(msgspec.Struct, frozen=True, kw_only=True):
 def recipe(name: str) -> Recipe:
     """Return a recipe that ships, or one of one's own by its path, which ends in .toml."""
     return read_toml(_path(name), Recipe)
+
+
+def recipe_for(name: str, architecture: str) -> Recipe:
+    """Return a recipe as it trains one architecture: the one learning rate that is in force, and none beside it."""
+    said = recipe(name)
+    if said.attention_learning_rate is None:
+        return said
+    rate = said.attention_learning_rate if model_card(architecture).attention else said.learning_rate
+    return msgspec.structs.replace(said, learning_rate=rate, attention_learning_rate=None)
 
 
 def recipe_names() -> tuple[str, ...]:

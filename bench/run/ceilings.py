@@ -9,7 +9,7 @@ from bench.measure import CEILINGS
 from bench.plan.cards import framework_model
 from bench.plan.cell import Cell, Job
 from bench.plan.protocol import PRESETS, Protocol
-from bench.plan.recipe import recipe
+from bench.plan.recipe import recipe_for
 from bench.records.record import Outcome
 from bench.run.launcher import Launcher
 
@@ -58,6 +58,6 @@ def _job(framework: str, device: str, protocol: Protocol) -> Job:
         process=0,
         seed=0,
         protocol=protocol,
-        recipe=recipe(cell.recipe),
+        recipe=recipe_for(cell.recipe, cell.architecture),
         model=framework_model(cell.architecture, framework),
     )

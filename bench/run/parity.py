@@ -11,7 +11,7 @@ from bench.measure import PARITY
 from bench.plan.cards import framework_model, model_card
 from bench.plan.cell import Cell, Job
 from bench.plan.protocol import Protocol
-from bench.plan.recipe import recipe
+from bench.plan.recipe import recipe_for
 from bench.records.record import Outcome, Traits
 from bench.run.launcher import Launcher
 
@@ -113,7 +113,7 @@ def _job(architecture: str, framework: str) -> Job:
         process=0,
         seed=0,
         protocol=Protocol(),
-        recipe=msgspec.structs.replace(recipe(cell.recipe), batch_norm_momentum=None),
+        recipe=msgspec.structs.replace(recipe_for(cell.recipe, architecture), batch_norm_momentum=None),
         model=framework_model(architecture, framework),
     )
 

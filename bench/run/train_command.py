@@ -14,7 +14,7 @@ from bench.frameworks import FRAMEWORKS, library, use
 from bench.plan.cards import dataset_card, dataset_names, model_card
 from bench.plan.cell import Cell, Execution
 from bench.plan.matrix import Grid, check, expand
-from bench.plan.recipe import Recipe, recipe
+from bench.plan.recipe import Recipe, recipe_for
 from bench.plan.refusal import refusal
 from bench.run.export_command import check_names
 
@@ -88,7 +88,7 @@ def run(options: Options) -> "Metrics":
 
 def _recipe(options: Options) -> Recipe:
     """Return the recipe, with the epochs that were asked for; raise `UsageError` where it cannot have so many."""
-    said = recipe(options.recipe)
+    said = recipe_for(options.recipe, options.architecture)
     if options.epochs is None:
         return said
     try:

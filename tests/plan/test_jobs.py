@@ -5,6 +5,7 @@ import msgspec
 from bench.plan.jobs import jobs
 from bench.plan.matrix import Grid, expand
 from bench.plan.protocol import Protocol
+from bench.plan.recipe import recipe
 
 GRID = Grid(
     measurements=("build", "training", "accuracy"),
@@ -62,3 +63,13 @@ def test_the_control_is_drawn_from_cells_that_can_run():
     for seed in range(20):
         again = {job.cell.precision for job in jobs(planned, PROTOCOL, seed, "turns") if job.side == "a-again"}
         assert again == {"fp32"}, "no CPU has TF32"
+
+
+def test_networks_of_attention_train_at_the_rate_that_the_recipe_has_for_them():
+    said = recipe("baseline")
+    assert said.attention_learning_rate != said.learning_rate
+    grid = msgspec.structs.replace(GRID, architectures=("resnet18", "swin_t", "vit_b_16"), measurements=("accuracy",))
+    found = {job.cell.architecture: job.recipe for job in jobs(expand((grid,), "cpu"), PROTOCOL, seed=0)}
+    rates = {architecture: one.learning_rate for architecture, one in found.items()}
+    assert rates == {"resnet18": said.learning_rate} | dict.fromkeys(("swin_t", "vit_b_16"), said.attention_learning_rate)
+    assert all(one.attention_learning_rate is None for one in found.values()), "the record names the one in force"
