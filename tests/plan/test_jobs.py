@@ -71,5 +71,7 @@ def test_networks_of_attention_train_at_the_rate_that_the_recipe_has_for_them():
     grid = msgspec.structs.replace(GRID, architectures=("resnet18", "swin_t", "vit_b_16"), measurements=("accuracy",))
     found = {job.cell.architecture: job.recipe for job in jobs(expand((grid,), "cpu"), PROTOCOL, seed=0)}
     rates = {architecture: one.learning_rate for architecture, one in found.items()}
-    assert rates == {"resnet18": said.learning_rate} | dict.fromkeys(("swin_t", "vit_b_16"), said.attention_learning_rate)
+    assert rates == {"resnet18": said.learning_rate} | dict.fromkeys(
+        ("swin_t", "vit_b_16"), said.attention_learning_rate
+    )
     assert all(one.attention_learning_rate is None for one in found.values()), "the record names the one in force"
