@@ -2,14 +2,14 @@
 
 import tempfile
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from bench.data.dataset import Split, spread, subset
 from bench.errors import Unavailable, Unsupported
 from bench.export.find import find, find_exporter
-from bench.export.format import BATCHES, Floats
+from bench.export.format import Answer, Floats
 from bench.export.gate import Agreement, agreement, check, worst
 from bench.export.make import Made, make
 from bench.frameworks import source_kind
@@ -26,18 +26,18 @@ COMPARED_AGAIN = 64
 
 
 class Compared(NamedTuple):
-    """What artifacts answered: the logits of all images, the worst agreement, the training frameworks that their processes had
-    imported, and the runtime's version where it told one.
+    """What artifacts answered: by batch size, the logits of all images, the worst agreement, and the training frameworks that
+    their processes had imported.
     """
 
+    answers: dict[int, Answer]
     logits: Floats
     agreement: Agreement
     training_frameworks: tuple[str, ...]
-    version: str | None
 
 
 def measure(context: Context) -> Export:
-    """Export, run and time one format; raise `Disagrees` before any latency where it answers unlike its source.
+    """Export, run and time one format; raise `Disagrees` and give no latency where it answers unlike its source.
 
     The model is the one that the cell's accuracy left, and the artifact is tested on the whole test split; where nothing of the
     cell's accuracy was asked for, it has learned for a few steps and is only compared.
@@ -57,13 +57,17 @@ def measure(context: Context) -> Export:
     with tempfile.TemporaryDirectory() as folder:
         made = make(name, source, dataset.training, trial, Path(folder, "made"), sizes)
         pixels = write_pixels(trial, tested, Path(folder, "pixels.npy"))
-        compared = compare(made, pixels, expected, context.threads, dataset.several_labels)
-        some = subset(tested, spread(tested, BATCHES * context.batch_size))
-        timed = write_pixels(trial, some, Path(folder, "timed.npy"))
-        threads = dict.fromkeys((1, context.threads) if made.chosen.several_threads else (1,))
+        requests, seconds = context.job.protocol.latency_requests, context.job.protocol.latency_seconds
+        threads = context.threads if made.chosen.several_threads else 1
+        compared = compare(made, pixels, expected, threads, dataset.several_labels, requests=requests, seconds=seconds)
+        again = sizes if threads > 1 else ()
+        alone = {size: made.ask(pixels, size, 1, requests=requests, seconds=seconds) for size in again}
         timings: dict[tuple[int, int], ArtifactTiming] = {}
-        for timing in (_time(made, timed, size, count, context) for count in threads for size in sizes):
-            timings.setdefault((timing.threads, timing.batch_size), timing)
+        for count, answers in ((1, alone), (threads, compared.answers)):
+            for size, answer in answers.items():
+                timing = _timing(answer, count, size)
+                timings.setdefault((timing.threads, timing.batch_size), timing)
+    (version,) = {answer.version for answer in compared.answers.values()}
     scored = trained and not dataset.several_labels
     return Export(
         export_seconds=made.export_seconds,
@@ -77,7 +81,7 @@ def measure(context: Context) -> Export:
         source_top1=top_k(expected, tested.labels, 1) if scored else None,
         test_top1=top_k(compared.logits, tested.labels, 1) if scored else None,
         training_frameworks=compared.training_frameworks,
-        runtime=" ".join(filter(None, (made.chosen.runtime, compared.version and f"({compared.version})"))),
+        runtime=" ".join(filter(None, (made.chosen.runtime, version and f"({version})"))),
         method=made.method,
     )
 
@@ -99,19 +103,19 @@ def compare(
     expected: Floats,
     threads: int,
     several_labels: bool,
-    limit_seconds: float | None = None,
+    **asked: Any,
 ) -> Compared:
     """Hold every artifact at every batch size against its source's logits; raise `Disagrees` where one answers unlike it.
 
-    The largest batch is asked about all images, the others about some. `limit_seconds`: as `Made.ask` takes it.
+    The largest batch is asked about all images, the others about some. `asked`: what else `Made.ask` takes; the same process may
+    time requests before it answers every image.
     """
-    answers, agreed, frameworks = [], [], set()
+    answers, found, agreed = {}, [], []
     for size in sorted(made.artifacts, reverse=True):
         logits = pixels.with_name(f"logits-{size}.npy")
-        answer = made.ask(pixels, size, threads, logits=logits, limit_seconds=limit_seconds)
-        frameworks |= {*answer.training_frameworks}
-        answers.append(np.load(logits))
-        agreed.append(agreement(expected, answers[-1], several_labels))
+        answers[size] = made.ask(pixels, size, threads, logits=logits, **asked)
+        found.append(np.load(logits))
+        agreed.append(agreement(expected, found[-1], several_labels))
         if len(agreed) == 1:
             shown = np.linspace(0, len(expected) - 1, min(len(expected), COMPARED_AGAIN)).astype(int)
             some = pixels.with_name("some.npy")
@@ -119,7 +123,8 @@ def compare(
             pixels, expected = some, expected[shown]
         # Each by itself: the worst of a number and NaN may be the number.
         check(made.format, made.chosen.precision, agreed[-1])
-    return Compared(answers[0], worst(agreed), tuple(sorted(frameworks)), answer.version)
+    frameworks = {name for answer in answers.values() for name in answer.training_frameworks}
+    return Compared(answers, found[0], worst(agreed), tuple(sorted(frameworks)))
 
 
 def _learn(context: Context) -> bool:
@@ -135,9 +140,7 @@ def _learn(context: Context) -> bool:
     return True
 
 
-def _time(made: Made, pixels: Path, size: int, threads: int, context: Context) -> ArtifactTiming:
-    protocol = context.job.protocol
-    answer = made.ask(pixels, size, threads, requests=protocol.latency_requests, seconds=protocol.latency_seconds)
+def _timing(answer: Answer, threads: int, size: int) -> ArtifactTiming:
     return ArtifactTiming(
         threads=answer.threads or threads,
         batch_size=size,

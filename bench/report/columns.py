@@ -236,7 +236,7 @@ TRAINING: Columns = AXES | {
     "from the loader": lambda row: rate(
         [t.loader.steps * row.batch_size / t.loader.total_seconds for t in row.figures(Training)]
     ),
-    "Lost to it": lambda row: percent(_mean([_lost(t) for t in row.figures(Training)])),
+    "Lost to the loader": lambda row: percent(_mean([_lost(t) for t in row.figures(Training)])),
     "First step, s": lambda row: number(_mean([t.first_step_seconds for t in row.figures(Training)]), 2),
     "Compile, s": lambda row: number(_mean([t.compile_seconds for t in row.figures(Training)])),
     "Of the ceiling": _of_ceiling(Training),
@@ -297,7 +297,7 @@ MULTILABEL: Columns = (
         "Macro F1, chosen": _label_scores("test_at_chosen", "macro_f1"),
         "at ½": _label_scores("test_at_half", "macro_f1"),
         "Worst class's F1, chosen": _worst("test_at_chosen"),
-        "its at ½": _worst("test_at_half"),
+        "worst at ½": _worst("test_at_half"),
         "Micro F1": _label_scores("test_at_chosen", "micro_f1"),
         "mAP": lambda row: several([m.test_mean_average_precision for m in row.figures(MultiLabelAccuracy)]),
         "All labels right": _label_scores("test_at_chosen", "subset_accuracy"),

@@ -12,6 +12,7 @@ from bench.report.table import Table
 _EXTRAS = (
     ("ONNX export and run", ("onnx", "onnxscript", "onnxruntime", "tf2onnx"), "pip install 'imagebench[export]'"),
     ("ONNX export from Keras on JAX", ("jax2onnx",), "pip install 'imagebench[export-jax]'"),
+    ("OpenVINO export and run", ("openvino",), "pip install 'imagebench[export]'"),
     ("LiteRT export and run", ("ai_edge_litert",), "pip install 'imagebench[export]'"),
     ("bench.load, as a DataFrame", ("pandas",), "pip install 'imagebench[report]'"),
 )

@@ -46,9 +46,9 @@ MODELS: Notes = {
 }
 TRAINING: Notes = {
     "Training img/s": _RATE,
-    "Lost to it": "Lost to it: how far training from the loader falls short of training on batches that lie on the device, the "
-    "mean over processes of each one's share and not the share of the two medians beside it; they are measured one after the "
-    "other, so noise may make it negative.",
+    "Lost to the loader": "Lost to the loader: how far training from it falls short of training on batches that lie on the "
+    "device, the mean over processes of each one's share and not the share of the two medians beside it; they are measured one "
+    "after the other, so noise may make it negative.",
     "Top-1 on test, %": _TOP1,
     "Waiting for data": _WAITING,
     "Of the ceiling": _CEILING,
@@ -66,7 +66,8 @@ INFERENCE: Notes = {
     "Flags": _FLAGS,
 }
 EXPORTS: Notes = {
-    "": "Exports: the artifact of each row is run in processes of its own. Load, first and latency are of single images with "
+    "": "Exports: of the model that the cell's accuracy has trained or, where there is no top-1, of one that learned for eight "
+    "steps. The artifact of each row is run in processes of its own. Load, first and latency are of single images with "
     "every core, in Node.js with its one thread; img/s are of the cell's batch. MiB: all that was written, without what runs it. "
     "The largest error is "
     "over all logits of the compared images, as a share of the largest logit. An artifact beyond the tolerance of what it "

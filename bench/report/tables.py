@@ -35,7 +35,7 @@ def tables(records: Sequence[Record]) -> tuple[Table, ...]:
         if isinstance(record.figures, Ceilings):
             continue
         cell = record.cell
-        fixed = (cell.dataset, f"{cell.weights} weights", f"recipe {cell.recipe}", f"on {cell.device}")
+        fixed = (cell.dataset, f"from {cell.weights} weights", f"recipe {cell.recipe}", f"on {cell.device}")
         groups[(*fixed, "B alone") if record.side else fixed].append(record)
     found = [table for fixed in sorted(groups) for table in _overviews(", ".join(fixed), groups[fixed], held)]
     found.append(_table("Models", _rows(records, held, Build), columns.MODELS, 3, notes.MODELS))
@@ -79,7 +79,7 @@ def _multilabel(records: Sequence[Record], held: Reference) -> list[Table]:
         groups[row.cell.weights, row.cell.device].append(row)
     return [
         _table(
-            f"Several labels an image: {weights} weights, on {device}",
+            f"Several labels an image: from {weights} weights, on {device}",
             sorted(
                 groups[weights, device], key=lambda row: (row.cell.dataset, *map(str, _order(row)), row.cell.recipe)
             ),

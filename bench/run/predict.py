@@ -14,7 +14,7 @@ from bench.data.decode import decode
 from bench.errors import JobError, UsageError, reason
 from bench.frameworks import FRAMEWORKS
 from bench.frameworks.trial import Trial
-from bench.records.trained import MODEL, Trained, read_json
+from bench.records.trained import Trained
 from bench.run.train import build
 
 _MOST_LIKELY = 3
@@ -25,11 +25,6 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
     file: str
     labels: tuple[tuple[str, float], ...]
-
-
-def read_trained(folder: Path) -> Trained:
-    """Return what stands in the folder of a training; raise `UsageError` where it is none."""
-    return read_json(folder / MODEL, Trained)
 
 
 def open_trained(folder: Path, trained: Trained, device: str) -> Trial:

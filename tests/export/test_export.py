@@ -54,7 +54,6 @@ def exported(outcome: Outcome) -> Export:
         *(("torchvision", "mobilenet_v3_small", name) for name in ("onnx", "onnx-static", "openvino", "torchscript")),
         ("torchvision", "swin_t", "onnx"),
         *(("timm", "resnet18", name) for name in ("onnx-int8", "torch-export", "aotinductor")),
-        ("timm", "mobilenet_v3_small", "torchscript"),
     ],
 )
 def test_an_artifact_agrees_with_its_source(

@@ -129,7 +129,7 @@ def test_three_percent_among_rows_of_other_spreads_are_told(
 
     share = found_share(seeded(test, "normal", 0.01, 200), matrix)
     what = f"B 3 % faster in one row of 200, spread 1.0%, the others' {others}, 10 processes: found"
-    told(benchmark, what, f"{share:.1%}", "none: told")
+    told(benchmark, what, f"{share:.1%}", "none, only told")
 
 
 @pytest.mark.parametrize("spreads", [(0.005, 0.03), (0.002, 0.05)], ids=str)
@@ -238,7 +238,7 @@ def test_the_interval_of_a_rate_covers_also_where_it_decides_when_to_stop(
         used += len(started)
     independent = shape not in DEPENDENT
     what = f"Rate of a cell, {preset}, {shape}, spread {spread:.1%}, {used / RUNS:.1f} processes: 95 % intervals cover"
-    told(benchmark, what, f"{covered / RUNS:.1%}", "93 to 97 %" if independent else "none: told")
+    told(benchmark, what, f"{covered / RUNS:.1%}", "93 to 97 %" if independent else "none, only told")
     assert not independent or 0.93 <= covered / RUNS <= 0.97
 
 
