@@ -20,6 +20,8 @@ else:
 Run = Callable[[Floats], Floats]
 Tell = Callable[[str], None]
 BATCHES = 8
+# Of the images that the largest batch answers for the gate, so many are answered at the other sizes.
+COMPARED_AGAIN = 64
 # In what an artifact computes: 32 bits, weights in 16 bits, weights in 8 bits, or weights and activations in 8 bits.
 Precision = Literal["fp32", "fp16", "int8-weights", "int8"]
 

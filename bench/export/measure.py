@@ -9,7 +9,7 @@ import numpy as np
 from bench.data.dataset import Split, spread, subset
 from bench.errors import Unavailable, Unsupported
 from bench.export.find import find, find_exporter
-from bench.export.format import Answer, Floats
+from bench.export.format import COMPARED_AGAIN, Answer, Floats
 from bench.export.gate import Agreement, agreement, check, worst
 from bench.export.make import Made, make
 from bench.frameworks import source_kind
@@ -22,7 +22,6 @@ from bench.records.record import ArtifactTiming, Export
 # without a difference, and an exporter may fold it away: the artifact would be smaller and faster than a trained one.
 # Batch normalisation's running values are of nothing where a batch is a single image.
 TRAINING_STEPS, TRAINING_BATCH = 8, 16
-COMPARED_AGAIN = 64
 
 
 class Compared(NamedTuple):

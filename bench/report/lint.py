@@ -7,6 +7,7 @@ from statistics import fmean
 
 import msgspec
 
+from bench.export.format import COMPARED_AGAIN
 from bench.measure.energy import Energy
 from bench.measure.statistics import percentile
 from bench.measure.timing import Blocks
@@ -27,7 +28,8 @@ _GAPS = 0.02
 _CLOCK_SECONDS = 1e-5
 # Boards pass their limit for moments; a ceiling is measured with noise of its own.
 _POWER_SLACK = _CEILING_SLACK = 1.1
-_CPU_SLACK = 1.05
+# What a child did comes in one sample, when it ends: 2.18 of 2 processors have been read in half a second.
+_CPU_SLACK = 1.15
 _WHOLE = 1e-6
 
 
@@ -133,7 +135,7 @@ def _share(record: Record) -> Iterator[str]:
     if isinstance(figures, Accuracy) and not 0 <= figures.test_top1 <= (figures.test_top5 or 1) <= 1:
         yield f"top-1 of {figures.test_top1} with a top-5 of {figures.test_top5}"
     for what, share, images in _shares(record):
-        if abs(share * images - round(share * images)) > _WHOLE * images:
+        if not _counts(share, images):
             yield f"{what} of {share} is no number of {images} images"
 
 
@@ -147,7 +149,16 @@ def _shares(record: Record) -> Iterator[tuple[str, float, int]]:
         for epoch in figures.epochs:
             yield "a top-1 on validation", epoch.validation_score, figures.validation_images
     elif isinstance(figures, Export):
-        yield "an equal top-1", figures.top1_agreement, figures.compared_images
+        # The worst of what all said and, at another batch size, some of them.
+        images = figures.compared_images
+        fewer = min(images, COMPARED_AGAIN)
+        again = not _counts(figures.top1_agreement, images) and _counts(figures.top1_agreement, fewer)
+        yield "an equal top-1", figures.top1_agreement, fewer if again else images
+
+
+def _counts(share: float, images: int) -> bool:
+    """Whether a share is that of a whole number of images."""
+    return abs(share * images - round(share * images)) <= _WHOLE * images
 
 
 def _devices(record: Record) -> Iterator[str]:

@@ -83,7 +83,7 @@ FORMATS_BY_MODEL: Notes = {
 }
 EXPORT_CHOICE: Notes = {
     "": "The best of the formats above, of those that passed, and every other that is as good by what one process and one test "
-    "split can tell: lowest p50 of single images within 20 %, with whatever number of threads gave it; fewest bytes within 1 %; "
+    "split can tell: lowest p50 of single images within 75 %, with whatever number of threads gave it; fewest bytes within 1 %; "
     "and least top-1 lost on the test split, where it was tested, within five images (what gains counts as 0).",
 }
 MULTILABEL: Notes = {
