@@ -333,8 +333,8 @@ EXPORTS: Columns = EXPORTED | {
     "Flags": _flags(Export),
 }
 BEST_FORMATS = ("Lowest p50, ms", "Fewest bytes, MiB", "Least top-1 lost, points")
-# Of a p50, of a process each. In two runs of exports nine hours apart, on 2 cores of a shared machine, the ratio of two formats of
-# one model changed by more than 20 % in half of 112 pairs, and by less than 75 % in 95 of 100.
+# Of a p50, of a process each. In two runs of exports nine hours apart, on 2 cores of a shared machine, the ratio of two formats
+# of one model changed by more than 20 % in half of 112 pairs, and by less than 75 % in 95 of 100.
 _AS_QUICK = 0.75
 # Images that one format has right and another wrong; fewer than six on one side tell nothing (sign test, two-sided, 5 %).
 _TELLING_IMAGES = 6
