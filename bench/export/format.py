@@ -20,8 +20,6 @@ else:
 Run = Callable[[Floats], Floats]
 Tell = Callable[[str], None]
 BATCHES = 8
-# Of the images that the largest batch answers for the gate, so many are answered at the other sizes.
-COMPARED_AGAIN = 64
 # In what an artifact computes: 32 bits, weights in 16 bits, weights in 8 bits, or weights and activations in 8 bits.
 Precision = Literal["fp32", "fp16", "int8-weights", "int8"]
 
@@ -45,6 +43,16 @@ class Exporter(NamedTuple):
 
     export: Callable[[Source, Wanted], str]
     packages: tuple[str, ...] = ()
+
+
+class Timed(NamedTuple):
+    """How many requests a process times: until one of the two is reached."""
+
+    requests: int
+    seconds: float
+
+
+UNTIMED = Timed(requests=0, seconds=0.0)
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,6 +1,5 @@
 """The gate: an artifact that answers unlike its source has no other figures."""
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -48,16 +47,6 @@ def agreement(expected: Floats, found: Floats, several_labels: bool = False) -> 
     else:
         equal = float(np.mean(expected.argmax(axis=1) == found.argmax(axis=1)))
     return Agreement(len(expected), absolute, absolute / float(np.max(np.abs(expected))), equal)
-
-
-def worst(found: Sequence[Agreement]) -> Agreement:
-    """Return the largest errors and the fewest equal decisions of several artifacts of one model."""
-    return Agreement(
-        images=found[0].images,
-        absolute=max(one.absolute for one in found),
-        relative=max(one.relative for one in found),
-        decisions=min(one.decisions for one in found),
-    )
 
 
 def check(name: str, precision: Precision, found: Agreement) -> None:

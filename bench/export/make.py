@@ -17,7 +17,7 @@ import msgspec
 from bench.data.dataset import Split, spread
 from bench.errors import JobError
 from bench.export.find import find_exporter
-from bench.export.format import Answer, Format, Question, Wanted
+from bench.export.format import UNTIMED, Answer, Format, Question, Timed, Wanted
 from bench.frameworks.trial import Source, Trial
 from bench.plan.files import PACKAGE
 
@@ -48,8 +48,7 @@ class Made(msgspec.Struct, frozen=True, kw_only=True):
         threads: int,
         *,
         logits: Path | None = None,
-        requests: int = 0,
-        seconds: float = 0.0,
+        timed: Timed = UNTIMED,
         limit_seconds: float | None = None,
     ) -> Answer:
         """Ask the artifact for a batch size in a fresh process; raise `JobError` with its last words where it does not answer.
@@ -63,8 +62,8 @@ class Made(msgspec.Struct, frozen=True, kw_only=True):
             batch_size=batch_size,
             threads=threads,
             logits=str(logits) if logits else None,
-            requests=requests,
-            seconds=seconds,
+            requests=timed.requests,
+            seconds=timed.seconds,
         )
         # fp32 is fp32 there; and what runs on the CPU must not find a GPU, and take memory of it.
         gpu = {"NVIDIA_TF32_OVERRIDE": "0"} if self.chosen.device == "cuda" else {"CUDA_VISIBLE_DEVICES": ""}

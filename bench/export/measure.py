@@ -1,32 +1,38 @@
 """What one export costs: made here, run in processes of its own that have only its runtime, and held against its source."""
 
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from bench.data.dataset import Split, spread, subset
 from bench.errors import Unavailable, Unsupported
 from bench.export.find import find, find_exporter
-from bench.export.format import COMPARED_AGAIN, Answer, Floats
-from bench.export.gate import Agreement, agreement, check, worst
+from bench.export.format import UNTIMED, Answer, Floats, Timed
+from bench.export.gate import Agreement, agreement, check
 from bench.export.make import Made, make
 from bench.frameworks import source_kind
 from bench.frameworks.trial import Trial
 from bench.measure.context import Context
 from bench.measure.scores import top_k
+from bench.plan.protocol import Protocol
 from bench.records.record import ArtifactTiming, Export
 
 # Some libraries start the last normalisation of each residual block at zero. Left so, half of the network could be wrong
 # without a difference, and an exporter may fold it away: the artifact would be smaller and faster than a trained one.
 # Batch normalisation's running values are of nothing where a batch is a single image.
 TRAINING_STEPS, TRAINING_BATCH = 8, 16
+# Of a batch a throughput is asked, whose median takes fewer requests than a latency's tail.
+BATCH_SHARE = 1 / 3
+# Of the images that the largest batch answers for the gate, so many are answered at the other sizes.
+COMPARED_AGAIN = 64
 
 
 class Compared(NamedTuple):
-    """What artifacts answered: by batch size, the logits of all images, the worst agreement, and the training frameworks that
-    their processes had imported.
+    """What artifacts answered: by batch size, the logits of all images and how alike they are, and the training frameworks
+    that their processes had imported.
     """
 
     answers: dict[int, Answer]
@@ -56,22 +62,18 @@ def measure(context: Context) -> Export:
     with tempfile.TemporaryDirectory() as folder:
         made = make(name, source, dataset.training, trial, Path(folder, "made"), sizes)
         pixels = write_pixels(trial, tested, Path(folder, "pixels.npy"))
-        requests, seconds = context.job.protocol.latency_requests, context.job.protocol.latency_seconds
+        timed = {size: _timed(context.job.protocol, size) for size in sizes}
         threads = context.threads if made.chosen.several_threads else 1
-        compared = compare(made, pixels, expected, threads, dataset.several_labels, requests=requests, seconds=seconds)
-        again = sizes if threads > 1 else ()
-        alone = {size: made.ask(pixels, size, 1, requests=requests, seconds=seconds) for size in again}
-        timings: dict[tuple[int, int], ArtifactTiming] = {}
-        for count, answers in ((1, alone), (threads, compared.answers)):
-            for size, answer in answers.items():
-                timing = _timing(answer, count, size)
-                timings.setdefault((timing.threads, timing.batch_size), timing)
+        compared = compare(made, pixels, expected, threads, dataset.several_labels, timed=timed)
+        alone = {size: made.ask(pixels, size, 1, timed=timed[size]) for size in sizes if threads > 1}
+    timings = [_timing(answer, threads, size) for size, answer in compared.answers.items()]
+    timings += [_timing(answer, 1, size) for size, answer in alone.items()]
     (version,) = {answer.version for answer in compared.answers.values()}
     scored = trained and not dataset.several_labels
     return Export(
         export_seconds=made.export_seconds,
         artifact_bytes=made.artifact_bytes,
-        timings=tuple(timings.values()),
+        timings=tuple({(one.threads, one.batch_size): one for one in timings}.values()),
         precision=made.chosen.precision,
         compared_images=compared.agreement.images,
         maximum_absolute_error=compared.agreement.absolute,
@@ -102,28 +104,34 @@ def compare(
     expected: Floats,
     threads: int,
     several_labels: bool,
-    **asked: Any,
+    *,
+    timed: Mapping[int, Timed] | None = None,
+    limit_seconds: float | None = None,
 ) -> Compared:
     """Hold every artifact at every batch size against its source's logits; raise `Disagrees` where one answers unlike it.
 
-    The largest batch is asked about all images, the others about some. `asked`: what else `Made.ask` takes; the same process may
-    time requests before it answers every image.
+    The largest batch is asked about all images, which the agreement is of; at the others the gate is asked of some of them.
+    `timed`: by batch size, the requests that the same process times before. `limit_seconds`: how long each process may take.
     """
-    answers, found, agreed = {}, [], []
-    for size in sorted(made.artifacts, reverse=True):
-        logits = pixels.with_name(f"logits-{size}.npy")
-        answers[size] = made.ask(pixels, size, threads, logits=logits, **asked)
-        found.append(np.load(logits))
-        agreed.append(agreement(expected, found[-1], several_labels))
-        if len(agreed) == 1:
-            shown = np.linspace(0, len(expected) - 1, min(len(expected), COMPARED_AGAIN)).astype(int)
-            some = pixels.with_name("some.npy")
-            np.save(some, np.load(pixels, mmap_mode="r")[shown])
-            pixels, expected = some, expected[shown]
-        # Each by itself: the worst of a number and NaN may be the number.
-        check(made.format, made.chosen.precision, agreed[-1])
+    answers: dict[int, Answer] = {}
+
+    def hold(size: int, pixels: Path, expected: Floats) -> tuple[Floats, Agreement]:
+        file, wanted = pixels.with_name(f"logits-{size}.npy"), (timed or {}).get(size, UNTIMED)
+        answers[size] = made.ask(pixels, size, threads, logits=file, timed=wanted, limit_seconds=limit_seconds)
+        logits = np.load(file)
+        agreed = agreement(expected, logits, several_labels)
+        check(made.format, made.chosen.precision, agreed)
+        return logits, agreed
+
+    largest, *others = sorted(made.artifacts, reverse=True)
+    logits, agreed = hold(largest, pixels, expected)
+    shown = np.linspace(0, len(expected) - 1, min(len(expected), COMPARED_AGAIN)).astype(int)
+    some = pixels.with_name("some.npy")
+    np.save(some, np.load(pixels, mmap_mode="r")[shown])
+    for size in others:
+        hold(size, some, expected[shown])
     frameworks = {name for answer in answers.values() for name in answer.training_frameworks}
-    return Compared(answers, found[0], worst(agreed), tuple(sorted(frameworks)))
+    return Compared(answers, logits, agreed, tuple(sorted(frameworks)))
 
 
 def _learn(context: Context) -> bool:
@@ -137,6 +145,10 @@ def _learn(context: Context) -> bool:
         raise Unavailable(f"the weights that the accuracy of this cell leaves are not there: {file}")
     context.trial.load(Path(file))
     return True
+
+
+def _timed(protocol: Protocol, size: int) -> Timed:
+    return Timed(protocol.latency_requests, protocol.latency_seconds * (1 if size == 1 else BATCH_SHARE))
 
 
 def _timing(answer: Answer, threads: int, size: int) -> ArtifactTiming:

@@ -7,7 +7,6 @@ from statistics import fmean
 
 import msgspec
 
-from bench.export.format import COMPARED_AGAIN
 from bench.measure.energy import Energy
 from bench.measure.statistics import percentile
 from bench.measure.timing import Blocks
@@ -135,7 +134,7 @@ def _share(record: Record) -> Iterator[str]:
     if isinstance(figures, Accuracy) and not 0 <= figures.test_top1 <= (figures.test_top5 or 1) <= 1:
         yield f"top-1 of {figures.test_top1} with a top-5 of {figures.test_top5}"
     for what, share, images in _shares(record):
-        if not _counts(share, images):
+        if abs(share * images - round(share * images)) > _WHOLE * images:
             yield f"{what} of {share} is no number of {images} images"
 
 
@@ -149,16 +148,7 @@ def _shares(record: Record) -> Iterator[tuple[str, float, int]]:
         for epoch in figures.epochs:
             yield "a top-1 on validation", epoch.validation_score, figures.validation_images
     elif isinstance(figures, Export):
-        # The worst of what all said and, at another batch size, some of them.
-        images = figures.compared_images
-        fewer = min(images, COMPARED_AGAIN)
-        again = not _counts(figures.top1_agreement, images) and _counts(figures.top1_agreement, fewer)
-        yield "an equal top-1", figures.top1_agreement, fewer if again else images
-
-
-def _counts(share: float, images: int) -> bool:
-    """Whether a share is that of a whole number of images."""
-    return abs(share * images - round(share * images)) <= _WHOLE * images
+        yield "an equal top-1", figures.top1_agreement, figures.compared_images
 
 
 def _devices(record: Record) -> Iterator[str]:

@@ -363,6 +363,29 @@ def test_an_artifact_for_any_batch_passes_the_gate_at_every_size_that_is_timed(
         measure.compare(made, tmp_path / "pixels.npy", values.reshape(4, 12), 1, False)
 
 
+def test_the_agreement_is_of_every_image_and_the_gate_of_all_sizes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """One image in 64 that a single image's artifact decides otherwise is within what int8 is allowed, and no figure of it."""
+
+    def ask(self: Made, pixels: Path, batch_size: int, *arguments: Any, logits: Path, **more: Any) -> Any:
+        answer = real(self, pixels, batch_size, *arguments, logits=logits, **more)
+        if batch_size == 1:
+            found = np.load(logits)
+            found[0] = found[0, ::-1]
+            np.save(logits, found)
+        return answer
+
+    real = Made.ask
+    monkeypatch.setattr(Made, "ask", ask)
+    made = artifact("onnx-int8", tmp_path)
+    small_onnx(made.artifacts[1], opset=17)
+    made.artifacts[16] = made.artifacts[1]
+    values = np.tile(np.arange(12, dtype=np.float32), (100, 1))
+    values[0] /= 10
+    np.save(tmp_path / "pixels.npy", values.reshape(100, 3, 2, 2))
+    found = measure.compare(made, tmp_path / "pixels.npy", values, 1, False)
+    assert found.agreement == (100, 0, 0, 1)
+
+
 @pytest.mark.parametrize("several_labels", [False, True])
 def test_no_answer_of_a_second_artifact_that_is_not_a_number_passes_the_gate(several_labels: bool, tmp_path: Path):
     made = artifact("onnx-static", tmp_path)

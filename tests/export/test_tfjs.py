@@ -21,6 +21,7 @@ from conftest import CHECKOUT
 from bench.errors import JobError, Unavailable
 from bench.export import tfjs, tfjs_chromium, tfjs_environment
 from bench.export.find import find
+from bench.export.format import Timed
 from bench.export.make import Made
 from bench.plan.cell import Job
 from bench.records.record import Export
@@ -98,7 +99,7 @@ def test_images_that_nobody_asks_about_take_no_memory(environment: None, tmp_pat
     """Node.js cannot even read a file of 2 GiB at once; this one takes no room on the disk."""
     skip_without_browser(name)
     np.lib.format.open_memmap(tmp_path / "pixels.npy", "w+", np.float32, (15_000, 112, 112, 3))
-    answer = negative(name, tmp_path).ask(tmp_path / "pixels.npy", 1, 1, requests=3, seconds=10.0)
+    answer = negative(name, tmp_path).ask(tmp_path / "pixels.npy", 1, 1, timed=Timed(3, 10.0))
     assert len(answer.latency_seconds) == 3
     assert answer.peak_resident_bytes is not None
     assert answer.peak_resident_bytes < 1 << 30

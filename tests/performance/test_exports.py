@@ -16,7 +16,7 @@ from test_speed import told
 
 from bench.export import tfjs_environment
 from bench.export.find import find
-from bench.export.format import Wanted
+from bench.export.format import Timed, Wanted
 from bench.export.make import Made
 from bench.frameworks.trial import Source
 from bench.measure.statistics import median_interval
@@ -100,7 +100,7 @@ def test_a_script_by_hand_in_node_has_the_same_latency(benchmark: BenchmarkFixtu
     model = made("tfjs", tmp_path)
 
     def ours() -> float:
-        asked = model.ask(tmp_path / "pixels.npy", 1, THREADS, requests=REQUESTS, seconds=120.0)
+        asked = model.ask(tmp_path / "pixels.npy", 1, THREADS, timed=Timed(REQUESTS, 120.0))
         return statistics.median(asked.latency_seconds)
 
     def hand() -> float:
