@@ -71,6 +71,7 @@ class KerasTrial:
         self.normalisation = Normalisation(pixels)
         if recipe.batch_norm_momentum is not None:
             keras_network.set_batch_norm_momentum(network, recipe.batch_norm_momentum)
+        self.parameter_count = int(sum(np.prod(variable.shape) for variable in network.trainable_variables))
         keras_optimization.compile_for_training(network, request)
         self.steps = backend.steps(network, request.cell.execution)
         self.trained_batches = 0
@@ -96,14 +97,14 @@ class KerasTrial:
         }
 
     def parameters(self) -> int:
-        return int(sum(np.prod(variable.shape) for variable in self.network.trainable_variables))
+        return self.parameter_count
 
     def flops(self) -> int | None:
         return keras_network.flops(self.network)
 
     def settings(self) -> LayerSettings:
         layers = list(keras_network.leaves(self.network))
-        norms: list[Any] = [layer for layer in layers if isinstance(layer, keras.layers.BatchNormalization)]
+        norms = list(keras_network.batch_norms(self.network))
         rates = [getattr(layer, name, None) for layer in layers for name in ("rate", "drop_path_rate")]
         published = self.request.model.pixels
         return LayerSettings(

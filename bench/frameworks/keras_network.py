@@ -138,9 +138,8 @@ def initialise_classifier(network: keras.Model, std: float) -> None:
 
 def set_batch_norm_momentum(network: keras.Model, newest: float) -> None:
     """Give every batch normalisation the same weight for the newest batch; Keras names what is left of one, the old's."""
-    for layer in leaves(network):
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.momentum = 1 - newest
+    for layer in batch_norms(network):
+        layer.momentum = 1 - newest
 
 
 def copy_weights(source: keras.Model, target: keras.Model) -> tuple[str, ...]:
@@ -179,6 +178,11 @@ def _operations(layer: Any) -> int:
     """
     places = int(np.prod(layer.output.shape[1:-1]))
     return 2 * places * int(np.prod(layer.kernel.shape))
+
+
+def batch_norms(network: keras.Model) -> Iterator[Any]:
+    """Yield every batch normalisation."""
+    return (layer for layer in leaves(network) if isinstance(layer, keras.layers.BatchNormalization))
 
 
 def leaves(network: keras.Model) -> Iterator[keras.layers.Layer]:

@@ -117,6 +117,9 @@ def compile_for_training(network: keras.Model, request: Request, phase: Phase | 
     head = keras_network.classifier(network) if phase and phase.trained == "head" else None
     for layer in network.layers:
         layer.trainable = head is None or layer is head
+    if request.recipe.freeze_batch_norm:
+        for layer in keras_network.batch_norms(network):
+            layer.trainable = False  # Keras's then answers by its statistics in training as well.
     execution, criterion = request.cell.execution, loss(request)
     network.compile(
         optimizer=optimizer(request, rate(request.recipe, phase)),

@@ -21,7 +21,7 @@ from bench.errors import Unavailable, Unsupported
 from bench.frameworks import pytorch_augment
 from bench.frameworks.pixels import black_and_white
 from bench.frameworks.pytorch_loader import Loader
-from bench.frameworks.pytorch_optimization import Optimization, criterion, set_batch_norm_momentum
+from bench.frameworks.pytorch_optimization import Optimization, batch_norms, criterion, set_batch_norm_momentum
 from bench.frameworks.pytorch_weights import Weights, classifiers, initialise_classifier, without_classifier
 from bench.frameworks.trial import (
     Floats,
@@ -117,7 +117,7 @@ class TorchTrial:
 
     def settings(self) -> LayerSettings:
         layers = list(self.module.modules())
-        norms = [layer for layer in layers if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
+        norms = list(batch_norms(self.module))
         rates = [getattr(layer, name, None) for layer in layers for name in ("p", "drop_prob")]
         classifier = list(classifiers(self.module).values())[-1]
         return LayerSettings(

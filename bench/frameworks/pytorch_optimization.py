@@ -1,5 +1,6 @@
 """From a loss to a step in torch: what trains, optimizer, schedule, loss scaling, accumulation, clipping, averages."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -111,7 +112,7 @@ class Optimization:
         self.scaler = scaler
         self.head_only = phase is not None and phase.trained == "head"
         module.zero_grad(set_to_none=True)  # Of batches that an earlier phase gathered and took no step with.
-        _choose_trained(module, self.head_only)
+        _choose_trained(module, self.head_only, recipe.freeze_batch_norm)
         self.weights = [weight for weight in module.parameters() if weight.requires_grad]
         highest = phase.learning_rate if phase else recipe.learning_rate
         self.optimizer = optimizer(self.weights, recipe, highest if phase or not recipe.rises else highest * FIRST_RATE)
@@ -149,10 +150,9 @@ class Optimization:
     def set_training(self) -> None:
         """Put the module into training mode; frozen batch normalisations keep their statistics, as Keras's do."""
         self.module.train()
-        if self.head_only:
-            for layer in self.module.modules():
-                if isinstance(layer, nn.modules.batchnorm._BatchNorm):
-                    layer.eval()
+        if self.head_only or self.recipe.freeze_batch_norm:
+            for layer in batch_norms(self.module):
+                layer.eval()
 
     def average_anew(self) -> None:
         """Forget the averages: the module has got other weights."""
@@ -192,15 +192,22 @@ class Optimization:
         return AveragedModel(self.module, multi_avg_fn=get_ema_multi_avg_fn(self.recipe.average_decay))
 
 
-def _choose_trained(module: nn.Module, head_only: bool) -> None:
+def _choose_trained(module: nn.Module, head_only: bool, freeze_batch_norm: bool) -> None:
     module.requires_grad_(not head_only)
+    if freeze_batch_norm:
+        for norm in batch_norms(module):
+            norm.requires_grad_(False)
     if head_only:
         for layer in classifiers(module).values():
             layer.requires_grad_(True)
 
 
+def batch_norms(module: nn.Module) -> Iterator[nn.modules.batchnorm._BatchNorm]:
+    """Yield every batch normalisation."""
+    return (layer for layer in module.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm))
+
+
 def set_batch_norm_momentum(module: nn.Module, momentum: float) -> None:
     """Give every batch normalisation the same weight for the newest batch in its running statistics."""
-    for layer in module.modules():
-        if isinstance(layer, nn.modules.batchnorm._BatchNorm):
-            layer.momentum = momentum
+    for layer in batch_norms(module):
+        layer.momentum = momentum

@@ -48,8 +48,9 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         that a rectangle is erased. mixup_alpha, cutmix_alpha: the beta distribution's; with both, a coin decides for each batch.
     Layers
         batch_norm_momentum: the weight of the newest batch in the running statistics, PyTorch's convention; None leaves the
-        model's own. classifier_init_std: the standard deviation of the normal distribution that a new classifier is drawn
-        from, with a bias of zero; None leaves the library's own way.
+        model's own. freeze_batch_norm: batch normalisations keep what the weights say, statistics, scale and shift, in training
+        as well: a few images have no statistics of their own. classifier_init_std: the standard deviation of the normal
+        distribution that a new classifier is drawn from, with a bias of zero; None leaves the library's own way.
     Loading
         loader_workers: how many processes load, on TensorFlow and JAX threads; 0 reads nothing ahead in parallel. None takes
         none for images in memory and one a core, up to 8, for files; on JAX one a core, on TensorFlow as many as it thinks best.
@@ -79,6 +80,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     mixup_alpha: Positive | None = None
     cutmix_alpha: Positive | None = None
     batch_norm_momentum: float | None = None
+    freeze_batch_norm: bool = False
     classifier_init_std: float | None = None
     loader_workers: Annotated[int, msgspec.Meta(ge=0)] | None = None
 
@@ -90,6 +92,10 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             (self.schedule == "onecycle" and self.warmup_epochs, "onecycle has a warm-up of its own: no warmup_epochs"),
             (self.warmup_epochs >= self.epochs, "warmup_epochs must be fewer than epochs"),
             (self.head_epochs and self.head_learning_rate is None, "head_epochs needs head_learning_rate"),
+            (
+                self.freeze_batch_norm and self.batch_norm_momentum is not None,
+                "freeze_batch_norm and batch_norm_momentum exclude each other",
+            ),
             (self.optimizer == "adam" and self.weight_decay, "adam has no weight_decay; adamw has"),
             (self.several_labels and self.label_smoothing, "label_smoothing is of cross-entropy"),
         ):

@@ -104,8 +104,13 @@ def _checked(asked: Asked, progress: TrainingProgress) -> tuple[Dataset, int]:
         for said in left_out:
             progress.tell(f"left out: {said}")
         check_labels(dataset)
-    if asked.recipe.head_epochs and asked.cell.weights == "random" and not asked.resume:
-        progress.tell("warning: head_epochs train a classifier on layers of random weights; see --weights")
+    if asked.cell.weights == "random" and not asked.resume:
+        if asked.recipe.head_epochs:
+            progress.tell("warning: head_epochs train a classifier on layers of random weights; see --weights")
+        if asked.recipe.freeze_batch_norm:
+            progress.tell(
+                "warning: freeze_batch_norm keeps statistics of nothing where the weights are random; see --weights"
+            )
     found = overlaps(dataset)
     if found:
         parts = sorted({overlap.splits[1] for overlap in found}, reverse=True)

@@ -22,7 +22,7 @@ from bench.errors import JobError, Unsupported
 from bench.frameworks import keras_optimization
 from bench.frameworks.keras import KerasTrial
 from bench.frameworks.keras_augment import histogram, rand_augment, random_box
-from bench.frameworks.keras_network import classifier
+from bench.frameworks.keras_network import batch_norms, classifier
 from bench.frameworks.pytorch_optimization import Optimization, criterion
 from bench.frameworks.trial import Request
 from bench.measure.diagnosis import describe
@@ -141,6 +141,20 @@ def test_the_head_trains_alone_and_then_everything(digits: Dataset):
         of_head = [variable.path.startswith(classifier(one.network).path) for variable in one.network.weights]
         assert changed == ([True] * len(changed) if phase is ALL else of_head)
         assert set(one.gradients(batch_of(one, digits))) == {v.path for v in one.network.trainable_variables}
+
+
+def test_frozen_batch_normalisation_stays_as_the_weights_have_it_while_all_else_trains(digits: Dataset):
+    one, free = trial(freeze_batch_norm=True, batch_norm_momentum=None), trial()
+    assert one.parameters() == free.parameters()
+    norms = {variable.path for layer in batch_norms(one.network) for variable in layer.weights}
+    assert norms
+    for _ in range(2):
+        before = weights(one)
+        one.begin(ALL)
+        one.train_step(batch_of(one, digits))
+        changed = [not np.array_equal(*pair) for pair in zip(before, weights(one), strict=True)]
+        assert changed == [variable.path not in norms for variable in one.network.weights]
+    assert not set(one.gradients(batch_of(one, digits))) & norms
 
 
 def test_averaged_weights_answer_and_training_goes_on_with_its_own(digits: Dataset):

@@ -171,6 +171,24 @@ def test_a_head_phase_trains_the_classifier_alone_and_keeps_the_statistics(digit
     assert not torch.equal(after["norm.running_mean"], before["norm.running_mean"])
 
 
+def test_frozen_batch_normalisation_stays_as_the_weights_have_it_while_all_else_trains(digits: Dataset):
+    one = trial(changed(freeze_batch_norm=True), normalised=True)
+    images, labels = batch(one, digits.training, 0, 32)
+    one.train_step((images, labels))
+    before = copy.deepcopy(one.module.state_dict())
+    one.begin(PHASE)
+    one.train_step((images, labels))
+    differing = {name for name, weight in one.module.state_dict().items() if not torch.equal(weight, before[name])}
+    assert differing == {f"{layer}.{what}" for layer in ("first", "second", "head") for what in ("weight", "bias")}
+    assert not set(one.gradients((images, labels))) & {"norm.weight", "norm.bias"}
+    assert one.parameters() == trial(PLAIN, normalised=True).parameters()
+    alone = one.module(images[:1])
+    torch.testing.assert_close(one.module(images)[:1], alone)
+    one.logits(digits.test)
+    one.train_step((images, labels))
+    assert not one.module.norm.training, "also after it has answered"
+
+
 def test_gradients_that_a_phase_gathered_and_took_no_step_with_are_not_the_next_ones(digits: Dataset):
     said = changed(accumulation_steps=2)
     one, other = trial(said), trial(said)

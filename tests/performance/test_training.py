@@ -3,6 +3,7 @@
 import statistics
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from bench.plan.recipe import Recipe, recipe
 from bench.records.accuracy import Accuracy
 
 PICTURES, SIZE, BATCH, WORKERS, ROUNDS = 2000, 224, 64, 2, 5
-SEEDS = range(5)
+SEEDS = range(10, 15)  # Others than those that `transfer` was tried out with.
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -66,7 +67,7 @@ def trial(dataset: str, said: Recipe, *, classes: int, seed: int = 0, **cell: An
     }
     request = Request(
         cell=msgspec.structs.replace(CELL, **asked),
-        model=framework_model("mobilenet_v3_small", "torchvision"),
+        model=framework_model(asked["architecture"], "torchvision"),
         recipe=said,
         classes=classes,
         seed=seed,
@@ -142,29 +143,39 @@ def trained(dataset: str, said: Recipe, seed: int, **cell: Any) -> tuple[TorchTr
 
 
 def test_transfer_beats_training_from_scratch(benchmark: BenchmarkFixture, tmp_path: Path):
+    """In as many epochs: by `baseline` as it is, and with batch normalisation's running statistics made to follow faster.
+
+    In so few steps they do not arrive at the usual weight, and the first alone would be a poor opponent. How far training
+    from scratch comes in four times the epochs is told beside.
+    """
     transfer, baseline = recipe("transfer"), recipe("baseline")
-    as_long = msgspec.structs.replace(baseline, epochs=transfer.epochs + transfer.head_epochs)
-    longer = msgspec.structs.replace(baseline, epochs=4 * as_long.epochs)
-    found = []
+    epochs = transfer.epochs + transfer.head_epochs
+    scratch = {
+        "by `baseline`": {"epochs": epochs},
+        "with `batch_norm_momentum` 0.3": {"epochs": epochs, "batch_norm_momentum": 0.3},
+        "in four times the epochs": {"epochs": 4 * epochs},
+    }
+    train = partial(trained, architecture="efficientnet_b0")
+    found: dict[str, list[float]] = {name: [] for name in ("transferred", *scratch)}
     for seed in SEEDS:
         weights = tmp_path / f"{seed}.safetensors"
-        source, _ = trained("digits-lower", baseline, seed, batch_size=64)
+        source, _ = train("digits-lower", recipe("augmented"), seed, batch_size=64)
         source.save(weights)
-        _, transferred = trained("digits-upper-few", transfer, seed, batch_size=8, weights=str(weights))
-        _, scratch = trained("digits-upper-few", as_long, seed, batch_size=8)
-        # In as many steps batch normalisation's running statistics do not arrive: the gain is of time, and this one says so.
-        _, in_more = trained("digits-upper-few", longer, seed, batch_size=8)
-        found.append((transferred, scratch, in_more))
-    gains = [transferred - scratch for transferred, scratch, _ in found]
+        found["transferred"].append(train("digits-upper-few", transfer, seed, batch_size=8, weights=str(weights))[1])
+        for name, changes in scratch.items():
+            said = msgspec.structs.replace(baseline, **changes)
+            found[name].append(train("digits-upper-few", said, seed, batch_size=8)[1])
+    means = {name: statistics.fmean(scores) for name, scores in found.items()}
+    gain = means["transferred"] - max(means[name] for name, changes in scratch.items() if changes["epochs"] == epochs)
     told(
         benchmark,
-        "MobileNetV3-Small trained on the digits 0 to 4, transferred to 5 to 9 with 5 images of each: top-1 above training "
-        f"from scratch in as many epochs, mean of {len(SEEDS)} seeds",
-        f"{100 * statistics.fmean(gains):.1f} points",
+        "EfficientNet-B0 trained on the digits 0 to 4, transferred to 5 to 9 with 5 images of each: top-1 above the better of "
+        f"two trainings from scratch in as many epochs, mean of {len(SEEDS)} seeds",
+        f"{100 * gain:.1f} points",
         "5 or more",
     )
-    each = "; ".join(f"{100 * t:.1f} against {100 * s:.1f} %" for t, s, _ in found)
-    benchmark.extra_info["compared"] = (
-        f"{each}; from scratch in four times the epochs {100 * statistics.fmean(more for _, _, more in found):.1f} %"
+    benchmark.extra_info["compared"] = "; ".join(
+        f"{name} {100 * means[name]:.1f} % ({', '.join(f'{100 * score:.1f}' for score in scores)})"
+        for name, scores in found.items()
     )
-    assert statistics.fmean(gains) >= 0.05
+    assert gain >= 0.05

@@ -359,6 +359,7 @@ def test_a_classifier_on_random_layers_is_warned_of(run_bench: Bench, tmp_path: 
     said = run_bench("train", *SMALL, "--recipe", "transfer", "--epochs", "1", "--out", "out")
     assert said.returncode == 0, said.stderr
     assert said.stdout.startswith("warning: head_epochs train a classifier on layers of random weights")
+    assert "\nwarning: freeze_batch_norm keeps statistics of nothing" in said.stdout
 
 
 def test_a_picture_in_training_and_test_is_told(run_bench: Bench, tmp_path: Path):
