@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -105,7 +106,7 @@ def compare(
     threads: int,
     several_labels: bool,
     *,
-    timed: Mapping[int, Timed] | None = None,
+    timed: Mapping[int, Timed] = MappingProxyType({}),
     limit_seconds: float | None = None,
 ) -> Compared:
     """Hold every artifact at every batch size against its source's logits; raise `Disagrees` where one answers unlike it.
@@ -115,20 +116,20 @@ def compare(
     """
     answers: dict[int, Answer] = {}
 
-    def hold(size: int, pixels: Path, expected: Floats) -> tuple[Floats, Agreement]:
-        file, wanted = pixels.with_name(f"logits-{size}.npy"), (timed or {}).get(size, UNTIMED)
-        answers[size] = made.ask(pixels, size, threads, logits=file, timed=wanted, limit_seconds=limit_seconds)
+    def hold(size: int, images: Path, source: Floats) -> tuple[Floats, Agreement]:
+        file, wanted = pixels.with_name(f"logits-{size}.npy"), timed.get(size, UNTIMED)
+        answers[size] = made.ask(images, size, threads, logits=file, timed=wanted, limit_seconds=limit_seconds)
         logits = np.load(file)
-        agreed = agreement(expected, logits, several_labels)
+        agreed = agreement(source, logits, several_labels)
         check(made.format, made.chosen.precision, agreed)
         return logits, agreed
 
     largest, *others = sorted(made.artifacts, reverse=True)
     logits, agreed = hold(largest, pixels, expected)
     shown = np.linspace(0, len(expected) - 1, min(len(expected), COMPARED_AGAIN)).astype(int)
-    some = pixels.with_name("some.npy")
-    np.save(some, np.load(pixels, mmap_mode="r")[shown])
     for size in others:
+        some = pixels.with_name("some.npy")
+        np.save(some, np.load(pixels, mmap_mode="r")[shown])
         hold(size, some, expected[shown])
     frameworks = {name for answer in answers.values() for name in answer.training_frameworks}
     return Compared(answers, logits, agreed, tuple(sorted(frameworks)))

@@ -135,7 +135,6 @@ class TorchTrial:
         return self._place(torch.from_numpy(images), torch.from_numpy(labels))
 
     def begin(self, phase: Phase) -> None:
-        self.module.eval()  # So that the next step decides anew which layers are in training.
         skipped = self.optimization.skipped
         self.optimization = Optimization(self.module, self.request, self.scaler, phase)
         self.optimization.skipped = skipped

@@ -111,6 +111,7 @@ class Optimization:
         self.module = module
         self.scaler = scaler
         self.head_only = phase is not None and phase.trained == "head"
+        module.eval()  # So that the next step decides anew which layers are in training.
         module.zero_grad(set_to_none=True)  # Of batches that an earlier phase gathered and took no step with.
         _choose_trained(module, self.head_only, recipe.freeze_batch_norm)
         self.weights = [weight for weight in module.parameters() if weight.requires_grad]

@@ -23,7 +23,7 @@ class Protocol(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     warmup_steps, warmup_seconds: both must be reached before anything counts.
     warmup_at_most_seconds: beyond them the warm-up goes on until it has settled, but no longer than this.
     blocks, inference_block_seconds, training_block_seconds: a block is many steps between two synchronisations.
-    latency_requests, latency_seconds: single requests until one of the two is reached.
+    latency_requests, latency_seconds: single requests until one of the two is reached; an artifact's batches have a third of it.
     compared_images: images on which an exported artifact is held against its source.
     timeout_seconds: after which a job is killed.
     threads: CPU threads; None takes every physical core.

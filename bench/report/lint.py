@@ -147,7 +147,7 @@ def _shares(record: Record) -> Iterator[tuple[str, float, int]]:
             yield "a top-5", figures.test_top5, figures.test_images
         for epoch in figures.epochs:
             yield "a top-1 on validation", epoch.validation_score, figures.validation_images
-    elif isinstance(figures, Export):
+    elif isinstance(figures, Export) and not (record.recipe and record.recipe.several_labels):
         yield "an equal top-1", figures.top1_agreement, figures.compared_images
 
 

@@ -17,7 +17,7 @@ from bench.data.read import read_dataset
 from bench.errors import Disagrees, JobError, Unavailable, reason
 from bench.export import FORMATS, gate, make, measure
 from bench.export.find import find, find_exporter
-from bench.export.format import Question, Wanted
+from bench.export.format import Question, Timed, Wanted
 from bench.export.make import Made
 from bench.frameworks import builder, source_kind
 from bench.frameworks.pytorch import TorchTrial
@@ -361,6 +361,23 @@ def test_an_artifact_for_any_batch_passes_the_gate_at_every_size_that_is_timed(
     monkeypatch.setattr(Made, "ask", ask)
     with pytest.raises(Disagrees):
         measure.compare(made, tmp_path / "pixels.npy", values.reshape(4, 12), 1, False)
+
+
+def test_a_batch_is_timed_for_a_third_of_a_latency(
+    monkeypatch: pytest.MonkeyPatch, make_job: MakeJob, execute_here: Execute
+):
+    def ask(self: Made, pixels: Path, batch_size: int, *arguments: Any, timed: Timed, **more: Any) -> Any:
+        asked.append((batch_size, timed))
+        return real(self, pixels, batch_size, *arguments, timed=timed, **more)
+
+    asked: list[tuple[int, Timed]] = []
+    real = Made.ask
+    monkeypatch.setattr(Made, "ask", ask)
+    job = make_job("export:torchscript", framework="timm", architecture="resnet18", batch_size=4, compared_images=4)
+    exported(execute_here(job))
+    protocol = job.protocol
+    assert {size: timed.requests for size, timed in asked} == dict.fromkeys((1, 4), protocol.latency_requests)
+    assert {size: round(protocol.latency_seconds / timed.seconds, 3) for size, timed in asked} == {1: 1, 4: 3}
 
 
 def test_the_agreement_is_of_every_image_and_the_gate_of_all_sizes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -28,7 +28,7 @@ from bench.frameworks.trial import Request
 from bench.measure.diagnosis import describe
 from bench.measure.fit import Fit, fit
 from bench.plan.cards import FrameworkModel
-from bench.plan.recipe import CROP_RATIO, Phase, recipe
+from bench.plan.recipe import CROP_RATIO, FOCAL_ALPHA, FOCAL_GAMMA, Phase, recipe
 
 ALL = Phase(trained="all", epochs=1, learning_rate=0.003, steps=40, warmup_steps=0)
 HEAD = Phase(trained="head", epochs=1, learning_rate=0.003, steps=40)
@@ -131,6 +131,20 @@ def test_a_loss_is_torchs_for_hard_and_for_mixed_labels(name: str):
         assert float(ops.convert_to_numpy(found)) == pytest.approx(float(expected), rel=1e-5)
 
 
+def test_focal_loss_is_keras_own_where_its_clipped_probabilities_reach():
+    random = np.random.default_rng(0)
+    logits = random.normal(size=(16, 5)).astype(np.float32)
+    labels = (random.random((16, 5)) < 0.4).astype(np.float32)
+    own = keras.losses.BinaryFocalCrossentropy(
+        apply_class_balancing=True, alpha=FOCAL_ALPHA, gamma=FOCAL_GAMMA, from_logits=True
+    )
+    found, expected = (
+        float(ops.convert_to_numpy(loss(ops.convert_to_tensor(labels), ops.convert_to_tensor(logits))))
+        for loss in (keras_optimization.loss(request(loss="focal", label_smoothing=0.0)), own)
+    )
+    assert found == pytest.approx(expected, rel=1e-4)
+
+
 def test_the_head_trains_alone_and_then_everything(digits: Dataset):
     one = trial(head_epochs=1, head_learning_rate=0.003)
     for phase in (HEAD, ALL):
@@ -148,9 +162,9 @@ def test_frozen_batch_normalisation_stays_as_the_weights_have_it_while_all_else_
     assert one.parameters() == free.parameters()
     norms = {variable.path for layer in batch_norms(one.network) for variable in layer.weights}
     assert norms
-    for _ in range(2):
+    for begin in (lambda: None, lambda: one.begin(ALL)):  # Throughput is measured in no phase.
         before = weights(one)
-        one.begin(ALL)
+        begin()
         one.train_step(batch_of(one, digits))
         changed = [not np.array_equal(*pair) for pair in zip(before, weights(one), strict=True)]
         assert changed == [variable.path not in norms for variable in one.network.weights]

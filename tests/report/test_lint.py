@@ -10,6 +10,7 @@ import pytest
 from conftest import committed_results
 
 from bench.measure.telemetry import Telemetry
+from bench.plan.recipe import recipe
 from bench.records.accuracy import Accuracy
 from bench.records.environment import Gpu
 from bench.records.record import Export, Inference, Record, Training
@@ -105,6 +106,13 @@ def lints(*records: Record) -> set[str]:
 @pytest.mark.parametrize("kind", [Training, Inference, Accuracy, Export])
 def test_what_is_right_is_no_finding(kind: type):
     assert lints(first(kind)) == set()
+
+
+def test_with_several_labels_an_equal_answer_is_a_share_of_images_and_labels():
+    one = changed(Export, top1_agreement=0.999)
+    several, single = (replace(one, recipe=recipe(name)) for name in ("multilabel", "baseline"))
+    assert lints(single) == lints(one) == {"share"}
+    assert lints(several) == set()
 
 
 def test_power_within_the_limit_is_no_finding():
