@@ -67,14 +67,16 @@ def measure(context: Context) -> Export:
         threads = context.threads if made.chosen.several_threads else 1
         compared = compare(made, pixels, expected, threads, dataset.several_labels, timed=timed)
         alone = {size: made.ask(pixels, size, 1, timed=timed[size]) for size in sizes if threads > 1}
-    timings = [_timing(answer, threads, size) for size, answer in compared.answers.items()]
-    timings += [_timing(answer, 1, size) for size, answer in alone.items()]
+    timings: dict[tuple[int, int], ArtifactTiming] = {}
+    for count, answers in ((1, alone), (threads, compared.answers)):
+        for timing in (_timing(answer, count, size) for size, answer in answers.items()):
+            timings.setdefault((timing.threads, timing.batch_size), timing)
     (version,) = {answer.version for answer in compared.answers.values()}
     scored = trained and not dataset.several_labels
     return Export(
         export_seconds=made.export_seconds,
         artifact_bytes=made.artifact_bytes,
-        timings=tuple({(one.threads, one.batch_size): one for one in timings}.values()),
+        timings=tuple(timings.values()),
         precision=made.chosen.precision,
         compared_images=compared.agreement.images,
         maximum_absolute_error=compared.agreement.absolute,
