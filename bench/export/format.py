@@ -59,8 +59,8 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     """What the process with an artifact's runtime is asked.
 
     `pixels`: a .npy file of normalised images, float32 in the source's own order of axes. With `logits`, a .npy file that takes
-    float32 in [n, classes], every image is answered once, in order; then `requests` of `batch_size` images each are timed, or
-    what `seconds` allow, in so many `groups`. Before any is timed, requests are made for `warmup_seconds`.
+    float32 in [n, classes], every image is answered once, in order. `requests` of `batch_size` images each are timed, or what
+    `seconds` allow, in so many `groups`. Before any is timed, requests are made for `warmup_seconds`.
     Images of so many `batches` take turns, so that no request finds the last one's in the caches.
     """
 

@@ -71,6 +71,7 @@ class KerasTrial:
         self.normalisation = Normalisation(pixels)
         if recipe.batch_norm_momentum is not None:
             keras_network.set_batch_norm_momentum(network, recipe.batch_norm_momentum)
+        # Before any are frozen.
         self.parameter_count = int(sum(np.prod(variable.shape) for variable in network.trainable_variables))
         keras_optimization.compile_for_training(network, request)
         self.steps = backend.steps(network, request.cell.execution)
