@@ -76,6 +76,7 @@ def predict(
 
     from bench.run.train_command import answers
 
+    _tell_unfinished(folder)
     failed = False
     for answer in answers(folder, images, device):
         if isinstance(answer, JobError):
@@ -96,9 +97,10 @@ def export(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="what bench train left")],
     formats: Annotated[str, typer.Option(metavar="LIST", help="comma-separated; see bench list formats")],
 ) -> None:
-    """Export a trained model to formats that need no training framework, each with its labels and an example."""
+    """Export a trained model to other formats, each with its labels and an example."""
     from bench.run.export_command import run
 
+    _tell_unfinished(folder)
     failed = 0
     with signals_interrupt():
         try:
@@ -112,6 +114,16 @@ def export(
         sys.exit(1)
 
 
+def _tell_unfinished(folder: Path) -> None:
+    from bench.records.trained import METRICS, MODEL
+
+    if (folder / MODEL).exists() and not (folder / METRICS).exists():
+        print(
+            f"bench: the training in {folder} has not ended: its best weights so far; go on with --resume",
+            file=sys.stderr,
+        )
+
+
 def _named(formats: str | None) -> tuple[str, ...]:
     """Return the names in a list, each once."""
-    return tuple(dict.fromkeys(formats.split(","))) if formats else ()
+    return () if formats is None else tuple(dict.fromkeys(formats.split(",")))

@@ -76,5 +76,7 @@ def of_classes(
 def file_split(part: str, files: Sequence[Path], labels: NDArray[np.int64], image_size: int, where: Path) -> FileSplit:
     """Return a split of files; raise `JobError` where there is none."""
     if not files:
-        raise JobError(f"{where}: the {part} split holds no image ({', '.join(sorted(SUFFIXES))})")
+        raise JobError(
+            f"{where}: the {part} split holds no image: there are too few, or none of {', '.join(sorted(SUFFIXES))}"
+        )
     return FileSplit(tuple(files), labels, image_size)

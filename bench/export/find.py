@@ -18,18 +18,19 @@ def find_made_from(name: str, kind: str) -> Format:
     """Return a format by its name; raise `Unsupported` where nothing makes it from this kind of source."""
     chosen = find(name)
     if kind not in chosen.exporters:
-        raise Unsupported(f"{name} cannot be made from a {kind} model")
+        raise Unsupported(f"{name} cannot be made from a {kind} model, only from {', '.join(chosen.exporters)}")
     return chosen
 
 
 def find_exporter(name: str, kind: str) -> tuple[Format, Exporter]:
-    """Return a format and its exporter from one kind of source, with everything imported that the exporter needs.
+    """Return a format and its exporter from one kind of source, with the packages imported that the exporter names.
 
-    So nothing is imported while something is timed. Raises `Unsupported` or `Unavailable` where there is none.
+    So their imports are not timed. Raises `Unsupported` or `Unavailable` where there is none.
     """
     chosen = find_made_from(name, kind)
     exporter = chosen.exporters[kind]
-    missing = [package for package in (*exporter.packages, *chosen.packages) if not _installed(package)]
+    needed = dict.fromkeys((*exporter.packages, *chosen.packages))
+    missing = [package for package in needed if not _installed(package)]
     if missing:
         raise Unavailable(f"{', '.join(missing)} not installed: {chosen.install}")
     chosen.needs()

@@ -66,7 +66,7 @@ def litert(precision: Precision, said: str, settings: Settings) -> Format:
         runtime="LiteRT, CPU",
         suffix=".tflite",
         example="run_litert.py",
-        exporters={"keras-tensorflow": Exporter(export)},
+        exporters={"keras-tensorflow": Exporter(export, ("keras.export",))},
         answer=python_runtime(_load),
         packages=("ai_edge_litert.interpreter",),
         precision=precision,

@@ -126,14 +126,20 @@ def make(name: str, source: Source, training: Split, trial: Trial, folder: Path,
 
 @contextmanager
 def whole(folder: Path) -> Iterator[Path]:
-    """Yield an empty folder that takes another's place at the end, or on an error leaves it as it was."""
+    """Yield an empty folder that takes another's place at the end, or on an error leaves it as it was.
+
+    Whatever ends this, a whole folder is there: FOLDER, or in the moment between two renames FOLDER.before and FOLDER.part.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    beside = folder.with_name(f"{folder.name}.part")
+    beside, before = (folder.with_name(f"{folder.name}.{part}") for part in ("part", "before"))
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir()
     try:
         yield beside
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(before, ignore_errors=True)
+        with suppress(FileNotFoundError):
+            folder.rename(before)
         beside.rename(folder)
+        shutil.rmtree(before, ignore_errors=True)
     finally:
         shutil.rmtree(beside, ignore_errors=True)

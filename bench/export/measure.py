@@ -28,7 +28,7 @@ TRAINING_STEPS, TRAINING_BATCH = 8, 16
 # Of a batch a throughput is asked, whose median takes fewer requests than a latency's tail.
 BATCH_SHARE = 1 / 3
 # Of the images that the largest batch answers for the gate, so many are answered at the other sizes.
-COMPARED_AGAIN = 64
+COMPARED_AGAIN = 256
 
 
 class Compared(NamedTuple):
@@ -66,17 +66,16 @@ def measure(context: Context) -> Export:
         timed = {size: _timed(context.job.protocol, size) for size in sizes}
         threads = context.threads if made.chosen.several_threads else 1
         compared = compare(made, pixels, expected, threads, dataset.several_labels, timed=timed)
-        alone = {size: made.ask(pixels, size, 1, timed=timed[size]) for size in sizes if threads > 1}
-    timings: dict[tuple[int, int], ArtifactTiming] = {}
-    for count, answers in ((1, alone), (threads, compared.answers)):
-        for timing in (_timing(answer, count, size) for size, answer in answers.items()):
-            timings.setdefault((timing.threads, timing.batch_size), timing)
+        together = {size: answer.threads or threads for size, answer in compared.answers.items()}
+        alone = {size: made.ask(pixels, size, 1, timed=timed[size]) for size, count in together.items() if count > 1}
+    timings = [_timing(answer, 1, size) for size, answer in alone.items()]
+    timings += [_timing(answer, together[size], size) for size, answer in compared.answers.items()]
     (version,) = {answer.version for answer in compared.answers.values()}
     scored = trained and not dataset.several_labels
     return Export(
         export_seconds=made.export_seconds,
         artifact_bytes=made.artifact_bytes,
-        timings=tuple(timings.values()),
+        timings=tuple(timings),
         precision=made.chosen.precision,
         compared_images=compared.agreement.images,
         maximum_absolute_error=compared.agreement.absolute,
@@ -113,7 +112,7 @@ def compare(
 ) -> Compared:
     """Hold every artifact at every batch size against its source's logits; raise `Disagrees` where one answers unlike it.
 
-    The largest batch is asked about all images, which the agreement is of; at the others the gate is asked of some of them.
+    The largest batch is asked about all images, which the agreement is of; at the others the gate is asked of `COMPARED_AGAIN`.
     `timed`: by batch size, the requests that the same process times before. `limit_seconds`: how long each process may take.
     """
     answers: dict[int, Answer] = {}
@@ -156,7 +155,7 @@ def _timed(protocol: Protocol, size: int) -> Timed:
 
 def _timing(answer: Answer, threads: int, size: int) -> ArtifactTiming:
     return ArtifactTiming(
-        threads=answer.threads or threads,
+        threads=threads,
         batch_size=size,
         load_seconds=answer.load_seconds,
         first_inference_seconds=answer.first_inference_seconds,

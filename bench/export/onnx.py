@@ -50,9 +50,9 @@ def _batch(size: int | None) -> str:
 
 EXPORTERS = {
     "torch": Exporter(_from_torch, ("onnx", "onnxscript")),
-    "keras-tensorflow": Exporter(_from_keras, ("onnx", "tf2onnx")),
-    "keras-jax": Exporter(_from_keras, ("onnx", "jax2onnx")),
-    "keras-torch": Exporter(_from_keras, ("onnx", "onnxscript")),
+    "keras-tensorflow": Exporter(_from_keras, ("keras.export", "onnx", "tf2onnx")),
+    "keras-jax": Exporter(_from_keras, ("keras.export", "onnx", "jax2onnx")),
+    "keras-torch": Exporter(_from_keras, ("keras.export", "onnx", "onnxscript")),
 }
 
 

@@ -40,9 +40,21 @@ FORMAT = Format(
     example="run_openvino.py",
     exporters={
         "torch": Exporter(_from_torch, ("openvino",)),
-        "keras-tensorflow": Exporter(_from_keras, ("openvino",)),
-        "keras-jax": Exporter(_from_keras, ("openvino", "tensorflow")),
-        "keras-torch": Exporter(_from_keras, ("openvino",)),
+        "keras-tensorflow": Exporter(
+            _from_keras,
+            (
+                "keras.export",
+                "openvino",
+            ),
+        ),
+        "keras-jax": Exporter(_from_keras, ("keras.export", "openvino", "tensorflow")),
+        "keras-torch": Exporter(
+            _from_keras,
+            (
+                "keras.export",
+                "openvino",
+            ),
+        ),
     },
     answer=python_runtime(_load),
     packages=("openvino",),

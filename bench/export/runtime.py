@@ -48,6 +48,8 @@ def python_runtime(load: Callable[[Path, int], Run]) -> Callable[[Question], Ans
         from bench.measure.memory import peak_resident_bytes
 
         pixels, size = np.load(question.pixels, mmap_mode="r"), question.batch_size
+        if pixels.dtype != np.float32:  # Some runtimes would cast it without a word, within what is timed.
+            raise JobError(f"the images are {pixels.dtype}, and an artifact takes float32")
         batches = [
             np.ascontiguousarray(pixels[np.arange(start * size, (start + 1) * size) % len(pixels)])
             for start in range(min(question.batches, -(-len(pixels) // size)))

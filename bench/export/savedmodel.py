@@ -34,7 +34,9 @@ FORMAT = Format(
     runtime="TensorFlow, CPU",
     suffix="",
     example="run_savedmodel.py",
-    exporters={kind: Exporter(from_keras, ("tensorflow",)) for kind in ("keras-jax", "keras-tensorflow")},
+    exporters={
+        kind: Exporter(from_keras, ("keras.export", "tensorflow")) for kind in ("keras-jax", "keras-tensorflow")
+    },
     answer=python_runtime(_load),
     packages=("tensorflow",),
 )

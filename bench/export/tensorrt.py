@@ -1,6 +1,7 @@
 """A TensorRT engine in 32 bits for one batch, made of ONNX, run by TensorRT on an NVIDIA GPU."""
 
 from pathlib import Path
+from typing import Any
 
 from bench.errors import JobError
 from bench.export import onnx
@@ -42,22 +43,29 @@ def _load(artifact: Path, threads: int) -> Run:
         raise JobError("TensorRT reads no engine in this file; the log says why")
     context = engine.create_execution_context()
     taken, given = engine.get_tensor_name(0), engine.get_tensor_name(1)
+    shape = tuple(engine.get_tensor_shape(taken))
     logits = np.empty(tuple(engine.get_tensor_shape(given)), np.float32)
-    on_device = {}
-    for name in (taken, given):
-        size = 4 * int(np.prod(tuple(engine.get_tensor_shape(name))))
-        _, on_device[name] = cuda.cudaMalloc(size)
-        context.set_tensor_address(name, on_device[name])
-    _, stream = cuda.cudaStreamCreate()
 
-    def run(pixels: Floats) -> Floats:
-        there, back = cuda.cudaMemcpyKind.cudaMemcpyHostToDevice, cuda.cudaMemcpyKind.cudaMemcpyDeviceToHost
-        cuda.cudaMemcpyAsync(on_device[taken], pixels.ctypes.data, pixels.nbytes, there, stream)
-        context.execute_async_v3(stream)
-        cuda.cudaMemcpyAsync(logits.ctypes.data, on_device[given], logits.nbytes, back, stream)
-        (failed,) = cuda.cudaStreamSynchronize(stream)
+    def checked(failed: Any, *values: Any) -> tuple[Any, ...]:
         if failed != cuda.cudaError_t.cudaSuccess:
             raise RuntimeError(f"CUDA: {failed.name}")
+        return values
+
+    on_device = {}
+    for name, size in ((taken, 4 * int(np.prod(shape))), (given, logits.nbytes)):
+        (on_device[name],) = checked(*cuda.cudaMalloc(size))
+        context.set_tensor_address(name, on_device[name])
+    (stream,) = checked(*cuda.cudaStreamCreate())
+
+    def run(pixels: Floats) -> Floats:
+        if pixels.shape != shape:
+            raise JobError(f"the engine takes images in {list(shape)}, and these are in {list(pixels.shape)}")
+        there, back = cuda.cudaMemcpyKind.cudaMemcpyHostToDevice, cuda.cudaMemcpyKind.cudaMemcpyDeviceToHost
+        checked(*cuda.cudaMemcpyAsync(on_device[taken], pixels.ctypes.data, pixels.nbytes, there, stream))
+        if not context.execute_async_v3(stream):
+            raise RuntimeError("TensorRT could not run the engine; the log says why")
+        checked(*cuda.cudaMemcpyAsync(logits.ctypes.data, on_device[given], logits.nbytes, back, stream))
+        checked(*cuda.cudaStreamSynchronize(stream))
         return logits
 
     return run

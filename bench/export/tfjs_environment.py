@@ -45,16 +45,17 @@ def modules() -> Path:
 
 def needs() -> None:
     """Raise `Unavailable` where the environment has not been made, or Node.js is missing."""
-    _find_node()
+    _find("node")
     if not place().exists():
         raise Unavailable(f"TensorFlow.js's environment is not there: {place()}; bench run and bench export make it")
 
 
 def prepare(tell: Tell) -> None:
     """Make the environment if it is not there, and tell how far it is; raise `Unavailable` with what stopped it."""
-    _find_node()
+    _find("node")
     if place().exists():
         return
+    _find("npm")
     try:
         _prepare(tell)
     except OSError as error:
@@ -123,7 +124,6 @@ def _why(lines: Sequence[str]) -> str:
     return next((found[1] for found in of_npm), lines[-1] if lines else "no word")
 
 
-def _find_node() -> None:
-    for program in ("node", "npm"):
-        if shutil.which(program) is None:
-            raise Unavailable(f"TensorFlow.js needs Node.js, and there is no {program} on the path")
+def _find(program: str) -> None:
+    if shutil.which(program) is None:
+        raise Unavailable(f"TensorFlow.js needs Node.js, and there is no {program} on the path")

@@ -66,11 +66,21 @@ def read_toml(path: Path, kind: type[T], complete: Callable[[dict[str, Any]], No
 
 
 def _spelling(message: str, kind: type) -> str:
+    """Return what would have been right, where it can be told: the key that is meant, or the values that are allowed."""
+    value = re.search(r"Invalid enum value .* - at `\$\.(\w+)`", message)
+    if value:
+        (field,) = (field for field in msgspec.structs.fields(kind) if field.encode_name == value[1])
+        return f"; there are {', '.join(_values(field.type))}"
     found = re.search(r"unknown field `(.+?)`", message)
     if not found:
         return ""
     close = difflib.get_close_matches(found[1], _fields(kind, set()), n=1, cutoff=0.5)
     return f"; did you mean `{close[0]}`?" if close else ""
+
+
+def _values(kind: object) -> list[str]:
+    """Return the strings that a type of literals allows."""
+    return [kind] if isinstance(kind, str) else [v for part in getattr(kind, "__args__", ()) for v in _values(part)]
 
 
 def _fields(kind: object, seen: set[object]) -> set[str]:

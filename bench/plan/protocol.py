@@ -73,7 +73,6 @@ PRESETS: dict[str, Protocol] = {
         training_block_seconds=0.2,
         latency_requests=100,
         latency_seconds=1.0,
-        compared_images=16,
         timeout_seconds=300.0,
     ),
     "quick": Protocol(

@@ -1,5 +1,6 @@
 """Recipes: how a model is trained, one TOML file each."""
 
+import sys
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
@@ -11,9 +12,10 @@ from bench.plan.cards import model_card
 from bench.plan.files import RECIPES, file_hash, names, read_toml
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
-Positive = Annotated[float, msgspec.Meta(gt=0)]
-NotNegative = Annotated[float, msgspec.Meta(ge=0)]
+Positive = Annotated[float, msgspec.Meta(gt=0, le=sys.float_info.max)]
+NotNegative = Annotated[float, msgspec.Meta(ge=0, le=sys.float_info.max)]
 Share = Annotated[float, msgspec.Meta(ge=0, lt=1)]
+Momentum = Annotated[float, msgspec.Meta(gt=0, le=1)]
 Probability = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Policy = Literal["randaugment", "autoaugment", "trivialaugment"]
 Loss = Literal["cross-entropy", "bce", "weighted-bce", "focal"]
@@ -79,9 +81,9 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     erasing: Probability = 0.0
     mixup_alpha: Positive | None = None
     cutmix_alpha: Positive | None = None
-    batch_norm_momentum: float | None = None
+    batch_norm_momentum: Momentum | None = None
     freeze_batch_norm: bool = False
-    classifier_init_std: float | None = None
+    classifier_init_std: Positive | None = None
     loader_workers: Annotated[int, msgspec.Meta(ge=0)] | None = None
 
     def __post_init__(self) -> None:

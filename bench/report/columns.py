@@ -314,7 +314,7 @@ EXPORTED: Columns = MODEL | {name: AXES[name] for name in ("Batch", "Image px")}
 EXPORTS: Columns = EXPORTED | {
     "Format": lambda row: row.records[0].measurement.partition(":")[2],
     "Made by; run by": lambda row: f"{row.first(Export).method}; {row.first(Export).runtime}",
-    "Computes in": lambda row: row.first(Export).precision,
+    "Precision": lambda row: row.first(Export).precision,
     "Export, s": lambda row: number(row.first(Export).export_seconds),
     "MiB": lambda row: number(row.first(Export).artifact_bytes / 2**20),
     "Load, ms": lambda row: milliseconds([[row.first(Export).main.load_seconds]], 0.5),

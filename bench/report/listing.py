@@ -126,7 +126,7 @@ def formats() -> Table:
     found = [(name, find(name)) for name in FORMATS]
     return Table(
         title="Formats",
-        columns=("Name", "Run by", "Computes in", "Made from models of", "Batch"),
+        columns=("Name", "Run by", "Precision", "Made from models of", "Batch"),
         labels=5,
         rows=tuple(
             (name, one.runtime, one.precision, ", ".join(one.exporters), "one, fixed" if one.static else "any")

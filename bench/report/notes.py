@@ -70,8 +70,8 @@ EXPORTS: Notes = {
     "steps. The artifact of each row is run in processes of its own. Load, first and latency are of single images with "
     "every core, in Node.js with its one thread; img/s are of the cell's batch. MiB: all that was written, without what runs it. "
     "The largest error is "
-    "over all logits of the compared images, as a share of the largest logit. An artifact beyond the tolerance of what it "
-    "computes in (docs/exports.md) has no row there but one under 'Not measured'.",
+    "over all logits of the compared images, as a share of the largest logit. An artifact beyond the tolerance of its "
+    "precision (docs/exports.md) has no row there but one under 'Not measured'.",
     "Peak, MiB": "Peak of an export: the most memory that the runtime's process had, its imports included; of Chromium the "
     "sum over its processes.",
     "Lost, points": "Lost: the source's top-1 less the artifact's, on the same images of the test split.",

@@ -1,4 +1,4 @@
-"""A trained model in formats that need no training framework, each with its labels and an example beside it."""
+"""A trained model in other formats, each with its labels and an example beside it."""
 
 import shutil
 import tempfile

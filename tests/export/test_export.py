@@ -290,7 +290,10 @@ def test_a_model_of_an_opset_that_the_runtime_has_not_is_told(tmp_path: Path):
 
 @pytest.mark.parametrize(
     ("pixels", "said"),
-    [(np.zeros((1, 3, 5, 5), np.float32), "invalid dimensions"), (np.zeros((1, 3, 2, 2), np.float64), "data type")],
+    [
+        (np.zeros((1, 3, 5, 5), np.float32), "invalid dimensions"),
+        (np.zeros((1, 3, 2, 2), np.float64), "the images are float64, and an artifact takes float32"),
+    ],
 )
 def test_an_input_of_another_shape_or_type_is_told(pixels: np.ndarray, said: str, tmp_path: Path):
     made = artifact("onnx", tmp_path)

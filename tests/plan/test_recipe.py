@@ -1,10 +1,12 @@
 """What a recipe refuses."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bench.plan.recipe import Recipe
+from bench.errors import UsageError
+from bench.plan.recipe import Recipe, recipe
 
 
 @pytest.mark.parametrize(
@@ -25,3 +27,26 @@ def test_what_contradicts_itself_is_refused(changes: dict[str, Any], said: str):
     Recipe(**asked)
     with pytest.raises(ValueError, match=said):
         Recipe(**asked | changes)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("batch_norm_momentum = 30.0", "batch_norm_momentum"),
+        ("batch_norm_momentum = -3.0", "batch_norm_momentum"),
+        ("classifier_init_std = -1.0", "classifier_init_std"),
+        ("mixup_alpha = inf", "mixup_alpha"),
+        ("weight_decay = inf", "weight_decay"),
+        ('schedule = "step"', "there are constant, cosine, onecycle"),
+        ('policy = "autoaug"', "there are randaugment, autoaugment, trivialaugment"),
+    ],
+)
+def test_a_value_that_nothing_can_train_with_is_refused_when_the_file_is_read(line: str, said: str, tmp_path: Path):
+    file = tmp_path / "own.toml"
+    usual = 'description = ""\nepochs = 2\noptimizer = "sgd"\nlearning_rate = 0.1\n'
+    file.write_text(usual)
+    recipe(str(file))
+    file = tmp_path / "wrong.toml"
+    file.write_text(usual + line)
+    with pytest.raises(UsageError, match=said):
+        recipe(str(file))

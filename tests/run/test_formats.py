@@ -24,5 +24,5 @@ def test_nothing_is_fetched_for_what_cannot_be_made_from_a_framework(
         ("timm", "export:tfjs"): "unsupported",
         ("keras-tensorflow", "export:tfjs"): "unavailable",
     }
-    assert refused["timm", "export:tfjs"].reason == "tfjs cannot be made from a torch model"
+    assert refused["timm", "export:tfjs"].reason == "tfjs cannot be made from a torch model, only from keras-tensorflow"
     assert not (tmp_path / "environments").exists()

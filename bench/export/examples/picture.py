@@ -18,6 +18,7 @@ def asked() -> str:
     try:
         with Image.open(sys.argv[1]) as picture:
             mode = picture.mode
+            picture.load()
             low, high = picture.getextrema() if mode == "I" else (0, 0)
     except OSError as error:
         sys.exit(f"{sys.argv[1]}: {error}")

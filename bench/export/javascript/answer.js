@@ -1,6 +1,6 @@
 // Answers a question with TensorFlow.js, in Node.js and in a browser: format.py says what Question and Answer hold.
 // `read` returns a file of the artifact as an ArrayBuffer, and `readPixels(start, size)` so many bytes of the pixels, which may not
-// fit into memory. `now`: seconds, monotonic.
+// fit into memory. `now`: seconds, monotonic. `peakBytes`: the most that the process had in memory so far, or null where it cannot tell.
 
 // Returns the shape of the float32 values in a .npy file (NumPy's format 1.0), and the byte where they begin.
 async function readHeader(readPixels) {
@@ -25,7 +25,7 @@ async function loadModel(tf, read) {
   }));
 }
 
-async function answer(tf, question, read, readPixels, now) {
+async function answer(tf, question, read, readPixels, now, peakBytes) {
   const { shape, begin } = await readHeader(readPixels);
   const images = shape[0], size = question.batch_size, imageValues = shape.slice(1).reduce((product, length) => product * length, 1);
   const batch = async (first) => {
@@ -68,6 +68,7 @@ async function answer(tf, question, read, readPixels, now) {
     sizes[sizes.length - 1]++;
     total += latency[latency.length - 1];
   }
+  const peak = peakBytes();
   let logits = null;
   if (question.logits !== null) {
     const found = [];
@@ -82,7 +83,7 @@ async function answer(tf, question, read, readPixels, now) {
     latency_seconds: latency,
     latency_begun_seconds: begun,
     latency_group_sizes: sizes,
-    peak_resident_bytes: null,
+    peak_resident_bytes: peak,
     training_frameworks: [],
   };
   return [said, logits];

@@ -25,10 +25,11 @@ async function main() {
     return found.buffer;
   };
   // Node's clock is the machine's monotonic one, which telemetry shares.
-  const [said, logits] = await answer(tf, question, read, readPixels, () => Number(process.hrtime.bigint()) / 1e9);
+  const now = () => Number(process.hrtime.bigint()) / 1e9;
+  const peakBytes = () => process.resourceUsage().maxRSS * 1024;
+  const [said, logits] = await answer(tf, question, read, readPixels, now, peakBytes);
   if (logits !== null) fs.writeFileSync(`${question.logits}.raw`, new Uint8Array(logits.buffer));
   said.version = `${tf.version.tfjs}, Node.js ${process.versions.node}`;
-  said.peak_resident_bytes = process.resourceUsage().maxRSS * 1024;
   process.stdout.write(JSON.stringify(said));
 }
 
