@@ -101,7 +101,7 @@ class Format(NamedTuple):
     """A file of this folder has one, `FORMAT`.
 
     runtime: what runs the artifact. suffix: what its name ends with; "" for a folder. example: in examples/ a program that runs
-    it, if there is one. exporters: by the kind of a source what makes it. answer: asked in a process of its own. packages: what
+    it. exporters: by the kind of a source what makes it. answer: asked in a process of its own. packages: what
     the runtime needs, by import name; install: what to type where they are missing. static: an artifact takes one batch only.
     several_threads: the runtime can be told how many. device: where it runs. needs: raises `Unavailable` where something else
     is missing; prepare: fetches that, where it can be, and tells how it goes.
@@ -109,7 +109,7 @@ class Format(NamedTuple):
 
     runtime: str
     suffix: str
-    example: str | None
+    example: str
     exporters: dict[str, Exporter]
     answer: Callable[[Question], Answer]
     packages: tuple[str, ...] = ()

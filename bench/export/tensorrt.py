@@ -74,7 +74,7 @@ def _load(artifact: Path, threads: int) -> Run:
 FORMAT = Format(
     runtime="TensorRT",
     suffix=".engine",
-    example=None,
+    example="run_tensorrt.py",
     exporters={kind: _engine(exporter) for kind, exporter in onnx.EXPORTERS.items()},
     answer=python_runtime(_load),
     packages=("tensorrt", "cuda.bindings.runtime"),

@@ -16,7 +16,7 @@ class Protocol(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """How often and how long.
 
     preset: the preset it is, or "own".
-    processes: fresh processes for each of `training` and `inference`, the independent unit of every interval.
+    processes: fresh processes for each of `training`, `inference` and every export, the independent unit of every interval.
     processes_at_most: more are started, up to this many, until the interval of the median is within the tolerance.
     tolerance: half the width of the 95 % interval of the median over processes, as a share of the median.
     seeds: fresh processes for `accuracy`, each with a seed of its own.

@@ -324,21 +324,15 @@ def _by_process(name: str, records: Sequence[Record], free: AbstractSet[str]) ->
 
 
 def not_cleared(comparison: Comparison) -> Iterator[str]:
-    """Yield why nobody may say that B is not slower than A: a row is, or one that should have been judged was not.
-
-    A run times an export in one process, whatever its protocol, which is no reason unless nothing else was compared.
-    """
+    """Yield why nobody may say that B is not slower than A: a row is, or one that should have been judged was not."""
     judged = [pair.verdict.judgement for pair in comparison.pairs if pair.verdict]
-    exports = sum(pair.verdict is None and pair.quantity.startswith("export:") for pair in comparison.pairs)
     if slower := judged.count(Judgement.SLOWER):
         yield f"{counted(slower, 'row')} of B SLOWER"
     if comparison.a_alone:  # It failed in B, say.
         yield f"{counted(len(comparison.a_alone), 'row')} of A without figures of B"
     if not comparison.stands:
         yield "the control differs from itself, so no verdict of this run stands"
-    elif unjudged := len(comparison.pairs) - len(judged) - exports:
+    elif unjudged := len(comparison.pairs) - len(judged):
         yield f"{counted(unjudged, 'row')} without a verdict, for too few processes"
-    elif not judged:
-        yield f"{counted(exports, 'row')} and no verdict: an export is timed in one process"
     if comparison.in_turns and not comparison.controlled:
         yield "no control was judged, so nothing says what this run would have called different"

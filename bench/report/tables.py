@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from itertools import groupby
 
 import msgspec
 
@@ -165,12 +166,11 @@ def _rows(records: Sequence[Record], held: Reference, *kinds: type) -> list[Row]
 
 
 def _export_rows(records: Sequence[Record]) -> list[Row]:
-    """Return one row an exported artifact."""
+    """Return one row a cell and format that has artifacts: one a process."""
     return [
-        Row(row.cell, [record])
+        Row(row.cell, list(own))
         for row in _rows(records, Reference({}, {}), Export)
-        for record in row.records
-        if isinstance(record.figures, Export)
+        for _, own in groupby(row.records_of(Export), lambda record: record.measurement)
     ]
 
 

@@ -1,20 +1,57 @@
 """`bench export`, from the command line and from Python: the folder of a training becomes formats below it.
 
+Each in a process of its own: a converter may take the whole process with it, and leaves libraries as it wants them.
 Nothing here imports a framework, or NumPy, before the framework's environment is set.
 """
 
+import signal
+import subprocess
+import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 
-from bench.errors import unknown
+from bench.errors import JobError, reason, unknown
 from bench.export import FORMATS
 from bench.frameworks import use
+from bench.plan.files import PACKAGE
+from bench.records.trained import MODEL, Trained, read_json
 
-if TYPE_CHECKING:
-    from bench.run.exported import Exported
+_PROCESS = (
+    "import sys; sys.path.insert(0, sys.argv.pop(1)); from bench.run.export_command import main; main(*sys.argv[1:])"
+)
+
+
+class Artifact(msgspec.Struct, frozen=True, kw_only=True):
+    """What was made, how long that took, and how it agrees with its source on some images."""
+
+    file: str
+    artifact_bytes: int
+    export_seconds: float
+    compared_images: int
+    decisions: float
+    maximum_relative_error: float
+
+
+class Exported(msgspec.Struct, frozen=True, kw_only=True):
+    """One format's outcome: an artifact, or the reason why there is none."""
+
+    format: str
+    artifact: Artifact | None = None
+    reason: str | None = None
+
+    @property
+    def described(self) -> str:
+        """The outcome in one line."""
+        if (made := self.artifact) is None:
+            return f"{self.format}: {self.reason}"
+        return (
+            f"{self.format}: {made.file}, {made.artifact_bytes / 2**20:.1f} MiB in {made.export_seconds:.1f} s; of "
+            f"{made.compared_images} images it decides the same for {made.decisions:.1%}, largest error "
+            f"{made.maximum_relative_error:.0e} of the largest logit"
+        )
 
 
 def check_names(formats: Sequence[str]) -> None:
@@ -24,17 +61,69 @@ def check_names(formats: Sequence[str]) -> None:
             raise unknown("format", name, FORMATS)
 
 
-def run(folder: Path, formats: Sequence[str], tell: Callable[[str], None]) -> "Iterator[Exported]":
+def run(folder: Path, formats: Sequence[str], tell: Callable[[str], None]) -> Iterator[Exported]:
     """Export what `bench train` left in a folder to each format, and yield how each went; `tell` gets what happens meanwhile."""
     check_names(formats)
-    from bench.records.trained import MODEL, Trained, read_json
+    read_json(folder / MODEL, Trained)  # Raises before anything is begun.
+    for name in formats:
+        yield _export(folder, name, tell)
 
-    trained = read_json(folder / MODEL, Trained)
-    # Its weights are kept in 32 bits, whatever it was trained in.
-    cell = msgspec.structs.replace(trained.cell, precision="fp32", execution="eager")
-    trained = msgspec.structs.replace(trained, cell=cell)
-    use(trained.cell.framework)
-    from bench.run.exported import export
-    from bench.run.predict import open_trained
 
-    yield from export(folder, trained, open_trained(folder, trained, "cpu"), formats, tell)
+def export_all(folder: Path, formats: Sequence[str], tell: Callable[[str], None]) -> None:
+    """Export what a training has left, telling how each format went; raise `JobError` once all are tried."""
+    failed = []
+    for exported in run(folder, formats, tell):
+        tell(exported.described)
+        failed += [exported.format] if exported.reason else []
+    if failed:
+        raise JobError(f"the model is trained and lies in {folder}, but was not exported to {', '.join(failed)}")
+
+
+def _export(folder: Path, name: str, tell: Callable[[str], None]) -> Exported:
+    with tempfile.TemporaryDirectory() as place:
+        outcome = Path(place, "outcome.json")
+        with subprocess.Popen(
+            [sys.executable, "-P", "-c", _PROCESS, str(PACKAGE.parent), str(folder), name, str(outcome)],
+            process_group=0,  # An interruption is ours to pass on: once, and it clears up behind itself.
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            text=True,
+            errors="replace",
+        ) as process:
+            try:
+                assert process.stdout is not None, "it is a pipe"
+                for line in process.stdout:
+                    tell(line.rstrip())
+                process.wait()
+            except BaseException:
+                process.send_signal(signal.SIGINT)
+                raise
+        if outcome.exists():
+            return msgspec.json.decode(outcome.read_bytes(), type=Exported)
+        status = process.returncode
+        how = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
+        return Exported(format=name, reason=f"its process {how}")
+
+
+def main(folder: str, name: str, outcome: str) -> None:
+    """Export to one format in this process, and leave in a file how that went."""
+    try:
+        trained = read_json(Path(folder, MODEL), Trained)
+        use(trained.cell.framework)
+        from bench.run.exported import export
+
+        made, agreement = export(Path(folder), trained, name)
+        artifact = Artifact(
+            file=str(Path(folder, "exports", name, made.artifacts[1].name)),
+            artifact_bytes=made.artifact_bytes,
+            export_seconds=made.export_seconds,
+            compared_images=agreement.images,
+            decisions=agreement.decisions,
+            maximum_relative_error=agreement.relative,
+        )
+        exported = Exported(format=name, artifact=artifact)
+    except KeyboardInterrupt:
+        sys.exit(1)  # Whoever interrupted it asks for nothing more.
+    except Exception as error:  # A converter raises anything.
+        exported = Exported(format=name, reason=reason(error))
+    Path(outcome).write_bytes(msgspec.json.encode(exported))

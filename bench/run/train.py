@@ -55,7 +55,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     formats: tuple[str, ...] = ()
 
 
-def train(asked: Asked, progress: TrainingProgress) -> tuple[Trial, Metrics]:
+def train(asked: Asked, progress: TrainingProgress) -> Metrics:
     """Train, test once, and leave the folder complete; raise `UsageError` where it holds another training."""
     dataset, overlapping = _checked(asked, progress)
     weights = positive_weights(dataset) if asked.recipe.loss == "weighted-bce" else None
@@ -68,7 +68,7 @@ def train(asked: Asked, progress: TrainingProgress) -> tuple[Trial, Metrics]:
     folder = _Folder(asked, dataset, trial)
     if (there := folder.finished()) is not None:
         progress.tell(f"{asked.out}: this training has ended already")
-        return trial, there
+        return there
     size = asked.cell.batch_size
     assert isinstance(size, int), "nothing is trained at an automatic batch size"
     progress.begin(asked.recipe, size, folder.done)
@@ -87,7 +87,7 @@ def train(asked: Asked, progress: TrainingProgress) -> tuple[Trial, Metrics]:
     said = None if dataset.several_labels else confusion(logits, dataset.test.labels)
     metrics = Metrics(figures=figures, confusion=said, in_force=trial.in_force(), environment=environment())
     folder.finish(metrics)
-    return trial, metrics
+    return metrics
 
 
 def _checked(asked: Asked, progress: TrainingProgress) -> tuple[Dataset, int]:

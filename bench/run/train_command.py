@@ -16,7 +16,7 @@ from bench.plan.cell import Cell, Execution
 from bench.plan.matrix import Grid, check, expand
 from bench.plan.recipe import Recipe, recipe_for
 from bench.plan.refusal import refusal
-from bench.run.export_command import check_names
+from bench.run.export_command import check_names, export_all
 
 if TYPE_CHECKING:
     from bench.records.trained import Metrics
@@ -58,7 +58,6 @@ def run(options: Options) -> "Metrics":
     framework = _framework(options)
     use(framework)
     cell = _cell(options, framework)
-    from bench.run.exported import export_all
     from bench.run.train import Asked, train
     from bench.run.training_progress import TrainingProgress
     from bench.run.worker import status
@@ -74,9 +73,8 @@ def run(options: Options) -> "Metrics":
     )
     with TrainingProgress() as progress:
         try:
-            trial, metrics = train(asked, progress)
-            if options.formats:
-                export_all(options.out, trial, options.formats, progress.tell)
+            metrics = train(asked, progress)
+            export_all(options.out, options.formats, progress.tell)
         except Undecodable as error:
             raise JobError(f"{error}; --skip-unreadable leaves such images out, bench inspect names them all") from None
         except Exception as error:

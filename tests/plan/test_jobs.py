@@ -25,6 +25,12 @@ def test_each_measurement_has_its_number_of_processes_and_each_process_its_seed(
     assert len({job.key for job in found}) == len(found)
 
 
+def test_an_export_is_made_and_timed_in_as_many_processes_as_the_protocol_asks_for():
+    grid = msgspec.structs.replace(GRID, measurements=("accuracy", "export:onnx"))
+    found = jobs(expand((grid,), "cpu"), Protocol(processes=3, processes_at_most=9, seeds=1), seed=0)
+    assert {job.process for job in found if job.measurement == "export:onnx"} == {0, 1, 2}
+
+
 def test_a_block_ends_before_the_next_begins():
     order = [job.process for job in jobs(expand((GRID,), "cpu"), PROTOCOL, seed=0)]
     assert order == sorted(order)

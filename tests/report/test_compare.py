@@ -75,15 +75,32 @@ def test_a_row_of_one_process_has_no_verdict_and_does_not_pass_for_one_that_is_n
     assert reason.startswith("2 rows without a verdict, for too few processes")
 
 
-def test_an_export_of_one_process_decides_only_where_there_is_nothing_else():
-    exports = [record for record in read_file(FIXTURE) if isinstance(record.figures, Export)]
-    found = compare(part("a", exports), part("b", exports))
-    assert {pair.verdict for pair in found.pairs} == {None}
-    (reason,) = not_cleared(found)
-    assert reason.endswith("an export is timed in one process")
-    beside = compare(part("a", [*exports, *run(*QUICK)]), part("b", [*exports, *run(*QUICK)]), margin=0.05)
-    assert len(beside.pairs) > 2
-    assert not tuple(not_cleared(beside))
+def test_an_export_is_judged_over_its_processes_as_anything_else():
+    def exports(factor: float) -> list[Record]:
+        record = next(record for record in read_file(FIXTURE) if isinstance(record.figures, Export))
+        assert isinstance(record.figures, Export)
+        (timing,) = record.figures.timings
+        return [
+            msgspec.structs.replace(
+                record,
+                process=process,
+                figures=msgspec.structs.replace(
+                    record.figures,
+                    timings=(
+                        msgspec.structs.replace(
+                            timing, latency_seconds=tuple(s * speed / factor for s in timing.latency_seconds)
+                        ),
+                    ),
+                ),
+            )
+            for process, speed in enumerate(QUICK)
+        ]
+
+    found = compare(part("a", exports(1.0)), part("b", exports(0.5)), margin=0.05)
+    assert [pair.verdict.judgement for pair in found.pairs if pair.verdict] == ["SLOWER"]
+    alone = compare(part("a", exports(1.0)), part("b", exports(1.0)[:1]), margin=0.05)
+    (reason,) = not_cleared(alone)
+    assert reason == "1 row without a verdict, for too few processes"
 
 
 def test_labels_set_two_parts_of_one_file_against_each_other():

@@ -185,6 +185,19 @@ def test_every_format_as_good_as_the_best_is_named_with_its_own_figure():
     assert table.rows[0][-1] == "litert-int8: 0.2"
 
 
+def test_an_export_of_several_processes_is_the_one_in_the_middle():
+    processes = [
+        msgspec.structs.replace(exported("onnx", {1: 0.5, 2: p50}, 6.0, 0.9), process=process)
+        for process, p50 in enumerate((0.2, 0.9, 0.3))
+    ]
+    table = find(tables(processes), "Exports")
+    (row,) = (dict(zip(table.columns, row, strict=True)) for row in table.rows)
+    assert row["p50, ms"] == "0.30 (0.20–0.90)"
+    assert row["p50, 1 thread"] == "0.50 (0.50–0.50)"
+    (best,) = find(tables([*processes, exported("openvino", {2: 0.8}, 6.0, 0.9)]), "Which format").rows
+    assert best[-3] == "onnx: 0.300 with 2 threads"
+
+
 def test_where_no_artifact_was_tested_none_kept_more(records: list[Record]):
     assert find(tables(records), "Which format").columns[-1] == "Fewest bytes, MiB"
 

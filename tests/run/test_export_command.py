@@ -5,8 +5,10 @@ import json
 import math
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable
 from functools import cache
@@ -26,6 +28,7 @@ from bench.export import tfjs_chromium, tfjs_environment
 from bench.export.find import find
 from bench.export.make import Made
 from bench.plan.files import PACKAGE
+from bench.run import export_command
 
 Bench = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -301,10 +304,45 @@ def test_what_cannot_be_exported_costs_nothing_else(trained: Path, tmp_path: Pat
     assert not (tmp_path / "torch" / "exports" / "litert").exists()
 
 
+def test_a_converter_that_ends_its_process_costs_nothing_else(trained: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(export_command, "_PROCESS", "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
+    found = list(export_command.run(trained / "torch", ["onnx", "openvino"], print))
+    assert [exported.described for exported in found] == [
+        "onnx: its process was killed by SIGSEGV",
+        "openvino: its process was killed by SIGSEGV",
+    ]
+
+
+def test_an_interrupted_export_leaves_nothing_half_written(trained: Path, tmp_path: Path):
+    shutil.copytree(trained / "torch", tmp_path / "torch", ignore=shutil.ignore_patterns("exports"))
+    command = [sys.executable, "-m", "bench", "export", "torch", "--formats", "onnx"]
+    environment = os.environ | {"PYTHONPATH": str(CHECKOUT)}
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        half = tmp_path / "torch" / "exports" / "onnx.part"
+        while not half.exists() and process.poll() is None:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        said, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert said.strip() == "Interrupted. What was exported before is there."
+    assert list((tmp_path / "torch" / "exports").iterdir()) == []
+
+
+def test_a_training_that_has_not_ended_is_told(trained: Path, tmp_path: Path):
+    shutil.copytree(trained / "torch", tmp_path / "torch", ignore=shutil.ignore_patterns("exports", "metrics.json"))
+    done = bench(tmp_path, "predict", "torch", str(trained / "0.png"))
+    assert done.returncode == 0
+    assert "the training in torch has not ended" in done.stderr
+    assert "has not ended" not in bench(trained, "predict", "torch", "0.png").stderr
+
+
 def test_a_mistake_is_told_before_anything_is_exported(trained: Path, run_bench: Bench):
     done = run_bench("export", str(trained / "torch"), "--formats", "onx")
     assert done.returncode == 2
     assert "did you mean 'onnx'?" in done.stderr
+    done = run_bench("export", str(trained / "torch"), "--formats", "")
+    assert done.returncode == 2
+    assert "unknown format ''" in done.stderr
     done = run_bench("export", "nowhere", "--formats", "onnx")
     assert done.returncode == 2
     assert "is that the folder of a bench train?" in done.stderr
