@@ -107,6 +107,9 @@ def _export(folder: Path, name: str, tell: Callable[[str], None]) -> Exported:
 
 def main(folder: str, name: str, outcome: str) -> None:
     """Export to one format in this process, and leave in a file how that went."""
+    signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # A shell has it ignored in what it runs in the background.
     try:
         trained = read_json(Path(folder, MODEL), Trained)
         use(trained.cell.framework)
