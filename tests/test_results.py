@@ -9,10 +9,9 @@ from conftest import committed_results
 
 import bench
 from bench.frameworks import FRAMEWORKS as KNOWN
-from bench.plan.cards import framework_model
+from bench.plan.cards import framework_model, model_card, model_names
 from bench.plan.matrix import matrix_path, read_matrix
 from bench.records.accuracy import Accuracy, MultiLabelAccuracy
-from bench.records.record import Export
 from bench.records.store import read_file
 
 
@@ -21,7 +20,8 @@ def _measured_by(matrix):
 
 
 QUICK, FRAMEWORKS, MULTILABEL = _measured_by("quick"), _measured_by("frameworks"), _measured_by("multilabel")
-DIGITS, EXPORTS = _measured_by("digits"), _measured_by("exports")
+DIGITS, EXPORTS, INT8 = _measured_by("digits"), _measured_by("exports"), _measured_by("int8")
+KERAS = {name for name in model_names() if framework_model(name, "keras-tensorflow")}
 
 
 def _name(file):
@@ -70,10 +70,9 @@ def test_every_framework_learns_digits_alike(file):
 
 
 def test_every_architecture_of_quick_learns_digits_by_the_baseline_in_every_framework_that_has_it():
-    architectures = {
-        architecture for grid in read_matrix(matrix_path("quick")).grid for architecture in grid.architectures
+    asked = {
+        (one, framework) for one in _architectures_of_quick() for framework in KNOWN if framework_model(one, framework)
     }
-    asked = {(one, framework) for one in architectures for framework in KNOWN if framework_model(one, framework)}
     accuracies = pandas.concat(map(_accuracies, DIGITS))
     assert len(asked) >= 20
     assert asked <= set(zip(accuracies.architecture, accuracies.framework, strict=True))
@@ -107,18 +106,33 @@ def test_the_models_of_exports_learned_digits_and_every_format_on_a_cpu_was_time
     assert all("GPU" in record.reason for record in not_timed.values())
 
 
-@pytest.mark.parametrize("file", EXPORTS, ids=_name)
-def test_int8_costs_at_most_a_point(file):
-    quantised = [
-        record for record in read_file(file) if record.measurement in ("export:onnx-int8", "export:litert-int8")
+def test_int8_costs_a_convolutional_network_at_most_a_point():
+    records = [
+        record
+        for file in EXPORTS + INT8
+        for record in read_file(file)
+        if record.measurement in ("export:onnx-int8", "export:litert-int8")
     ]
+    # Of two of Keras's networks ONNX Runtime does not take what tf2onnx makes, as their rows say; timm's are quantised.
+    not_made = {(r.cell.architecture, r.cell.framework, r.measurement) for r in records if r.status != "ok"}
+    unmade = ("convnext_tiny", "efficientnet_b0")
+    assert not_made <= {(architecture, "keras-tensorflow", "export:onnx-int8") for architecture in unmade}
+    records = [record for record in records if record.status == "ok"]
+    convolutional = {
+        architecture for architecture in _architectures_of_quick() if not model_card(architecture).attention
+    }
+    assert len(convolutional) >= 8
+    for name, asked in (("export:onnx-int8", convolutional), ("export:litert-int8", convolutional & KERAS)):
+        assert asked <= {record.cell.architecture for record in records if record.measurement == name}
     lost = {
         (record.cell.id, record.measurement): record.figures.source_top1 - record.figures.test_top1
-        for record in quantised
-        if isinstance(record.figures, Export)
+        for record in records
     }
-    assert lost
     assert {key: points for key, points in lost.items() if points > 0.01} == {}
+
+
+def _architectures_of_quick():
+    return {architecture for grid in read_matrix(matrix_path("quick")).grid for architecture in grid.architectures}
 
 
 def _splits(file):
@@ -126,6 +140,6 @@ def _splits(file):
     return len({record.figures.split_hashes for record in read_file(file) if isinstance(record.figures, Accuracy)})
 
 
-@pytest.mark.parametrize("matrix", ["quick", "frameworks", "digits", "multilabel", "exports"])
+@pytest.mark.parametrize("matrix", ["quick", "frameworks", "digits", "multilabel", "exports", "int8"])
 def test_results_are_committed(matrix):
     assert _measured_by(matrix)
