@@ -13,6 +13,7 @@ BenchError
 
 import difflib
 import re
+import signal
 from collections.abc import Iterable
 from typing import Literal
 
@@ -73,6 +74,11 @@ def reason(error: BaseException) -> str:
         if error.__cause__ is not None:
             said = f"{reason(error.__cause__)}; {said}"
     return said if len(said) <= _LONGEST_REASON else f"{said[: _LONGEST_REASON - 3]}..."
+
+
+def how_ended(status: int) -> str:
+    """Return how a process ended, by its exit status, which is negative where a signal killed it."""
+    return f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
 
 
 def unknown(kind: str, name: str, known: Iterable[str], hint: str = "") -> UsageError:

@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from bench.data.dataset import Split, spread
-from bench.errors import JobError
+from bench.errors import JobError, how_ended
 from bench.export.find import find_exporter
 from bench.export.format import UNTIMED, Answer, Format, Question, Timed, Wanted
 from bench.frameworks.trial import Source, Trial
@@ -97,10 +97,10 @@ class Made(msgspec.Struct, frozen=True, kw_only=True):
 def _last_words(status: int, said: str) -> str:
     """Return in one line what a process ended with: of a traceback the error, and not the frames, which are indented."""
     if status < 0:
-        return f"its process was killed by {signal.Signals(-status).name}"
+        return f"its process {how_ended(status)}"
     lines = [line for line in said.splitlines() if line.strip()]
     last = list(takewhile(lambda line: not line.startswith("  "), reversed(lines)))[::-1]
-    return " ".join(line.strip() for line in last[-_LINES:]) or f"its process ended with status {status}"
+    return " ".join(line.strip() for line in last[-_LINES:]) or f"its process {how_ended(status)}"
 
 
 def make(name: str, source: Source, training: Split, trial: Trial, folder: Path, batch_sizes: Sequence[int]) -> Made:

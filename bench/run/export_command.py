@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from bench.errors import JobError, reason, unknown
+from bench.errors import JobError, how_ended, reason, unknown
 from bench.export import FORMATS
 from bench.frameworks import use
 from bench.plan.files import PACKAGE
@@ -100,16 +100,13 @@ def _export(folder: Path, name: str, tell: Callable[[str], None]) -> Exported:
                 raise
         if outcome.exists():
             return msgspec.json.decode(outcome.read_bytes(), type=Exported)
-        status = process.returncode
-        how = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
-        return Exported(format=name, reason=f"its process {how}")
+        return Exported(format=name, reason=f"its process {how_ended(process.returncode)}")
 
 
 def main(folder: str, name: str, outcome: str) -> None:
     """Export to one format in this process, and leave in a file how that went."""
-    signal.signal(
-        signal.SIGINT, signal.default_int_handler
-    )  # A shell has it ignored in what it runs in the background.
+    # A shell has it ignored in what it runs in the background.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         trained = read_json(Path(folder, MODEL), Trained)
         use(trained.cell.framework)

@@ -16,6 +16,7 @@ from typing import Literal, Self
 
 import msgspec
 
+from bench.errors import how_ended
 from bench.export import FORMATS
 from bench.frameworks import FRAMEWORKS
 from bench.measure import MEASUREMENTS, PROBES
@@ -318,8 +319,6 @@ class Server:
 
 
 def _describe_end(status: int) -> str:
-    if os.WIFSIGNALED(status):
-        name = signal.Signals(os.WTERMSIG(status)).name
-        by = ", by someone else or by the kernel for want of memory" if name == "SIGKILL" else ""
-        return f"the process was killed by {name}{by}"
-    return f"the process ended with status {os.waitstatus_to_exitcode(status)} and no result"
+    code = os.waitstatus_to_exitcode(status)
+    killed = ", by someone else or by the kernel for want of memory" if code == -signal.SIGKILL else ""
+    return f"the process {how_ended(code)}{killed if code < 0 else ' and no result'}"
