@@ -1,11 +1,14 @@
 """ONNX for any batch, run by ONNX Runtime on the CPU."""
 
+import importlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from bench.export.format import Exporter, Floats, Format, Run, Source, Wanted
 from bench.export.runtime import python_runtime
+
+_CPU = "CPUExecutionProvider"
 
 
 def _from_torch(source: Source, wanted: Wanted) -> str:
@@ -56,16 +59,27 @@ EXPORTERS = {
 }
 
 
+def _load_libraries(provider: str) -> None:
+    """Load what a GPU's provider is linked to: pip puts it where the system does not look."""
+    import onnxruntime
+
+    if provider != _CPU:
+        onnxruntime.preload_dlls()
+    if provider == "TensorrtExecutionProvider":
+        importlib.import_module("tensorrt")
+
+
 def loader(provider: str) -> Callable[[Path, int], Run]:
     """Return what loads an artifact with one of ONNX Runtime's providers, and the CPU's for what that cannot do."""
 
     def load(artifact: Path, threads: int) -> Run:
         import onnxruntime
 
+        _load_libraries(provider)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
-        providers = list(dict.fromkeys((provider, "CPUExecutionProvider")))
+        providers = list(dict.fromkeys((provider, _CPU)))
         session = onnxruntime.InferenceSession(artifact, options, providers=providers)
         if provider not in session.get_providers():  # It falls back without an error.
             raise RuntimeError(f"ONNX Runtime runs this without its {provider}")
@@ -85,6 +99,6 @@ FORMAT = Format(
     suffix=".onnx",
     example="run_onnx.py",
     exporters=EXPORTERS,
-    answer=python_runtime(loader("CPUExecutionProvider")),
+    answer=python_runtime(loader(_CPU)),
     packages=("onnxruntime",),
 )

@@ -2,4 +2,6 @@
 
 from bench.export.onnx_cuda import on
 
-FORMAT = on("TensorrtExecutionProvider")
+FORMAT = on("TensorrtExecutionProvider")._replace(
+    packages=("onnxruntime", "tensorrt"), install="pip install onnxruntime-gpu tensorrt, on an NVIDIA GPU"
+)

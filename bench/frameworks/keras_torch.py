@@ -28,7 +28,7 @@ def prepare(request: Request) -> None:
     scope.__enter__()
     _CHOSEN[:] = [torch.device(request.cell.device), scope]
     if _cuda():
-        torch.cuda.set_device(_CHOSEN[0])
+        torch.cuda.set_device(_CHOSEN[0].index or 0)  # It takes no 'cuda' without a number.
 
 
 def _cuda() -> bool:
