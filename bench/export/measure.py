@@ -16,6 +16,7 @@ from bench.export.gate import Agreement, agreement, check
 from bench.export.make import Made, make
 from bench.frameworks import source_kind
 from bench.frameworks.trial import Trial
+from bench.measure.accuracy import leave_weights
 from bench.measure.context import Context
 from bench.measure.scores import top_k
 from bench.plan.protocol import Protocol
@@ -137,16 +138,27 @@ def compare(
 
 
 def _learn(context: Context) -> bool:
-    """Give the trial the weights that the cell's accuracy left, or a few steps; return whether it is trained."""
+    """Give the trial the weights that the cell's accuracy left, or those of a few steps; return whether it is trained."""
     file = context.job.weights_file
     if file is None:
-        for batch in context.batches(context.dataset.training, max(context.batch_size, TRAINING_BATCH), TRAINING_STEPS):
-            context.trial.train_step(batch)
+        _learn_a_little(context)
         return False
     if not Path(file).exists():
         raise Unavailable(f"the weights that the accuracy of this cell leaves are not there: {file}")
     context.trial.load(Path(file))
     return True
+
+
+def _learn_a_little(context: Context) -> None:
+    """Take a few steps, or the weights that another export of the cell has left after them: to compile a step takes longer."""
+    file = Path(context.job.learned_file) if context.job.learned_file else None
+    if file is not None and file.exists():
+        context.trial.load(file)
+        return
+    for batch in context.batches(context.dataset.training, max(context.batch_size, TRAINING_BATCH), TRAINING_STEPS):
+        context.trial.train_step(batch)
+    if file is not None:
+        leave_weights(context.trial, file)
 
 
 def _timed(protocol: Protocol, size: int) -> Timed:

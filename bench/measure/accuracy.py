@@ -22,11 +22,15 @@ def measure(context: Context) -> Accuracy | MultiLabelAccuracy:
     fitted = fit(trial, dataset, context.job.recipe, context.batch_size, seed=context.job.seed)
     figures = tested(trial, dataset, fitted, trial.logits(dataset.test), overlapping_images(overlaps(dataset)))
     if context.job.weights_file is not None:
-        file = Path(context.job.weights_file)
-        beside = file.with_name(f"part-{file.name}")  # Keras wants the suffix where it is.
-        trial.save(beside)
-        beside.replace(file)
+        leave_weights(trial, Path(context.job.weights_file))
     return figures
+
+
+def leave_weights(trial: Trial, file: Path) -> None:
+    """Save the weights that answer into a file, which is there whole or not at all."""
+    beside = file.with_name(f"part-{file.name}")  # Keras wants the suffix where it is.
+    trial.save(beside)
+    beside.replace(file)
 
 
 def tested(

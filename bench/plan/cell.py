@@ -50,7 +50,8 @@ Key = tuple[str, str, Side | None, int]
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """One measurement of one cell in one process, with every fact the worker needs. `process` counts from 0.
 
-    `weights_file`: where the cell's first accuracy leaves the trained weights, and its exports find them.
+    `weights_file`: where the cell's first accuracy leaves the trained weights, and its exports find them. `learned_file`: where
+    the first export of a cell without an accuracy leaves what it learned in a few steps, and the others find it.
     """
 
     cell: Cell
@@ -62,6 +63,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     model: FrameworkModel | None
     side: Side | None = None
     weights_file: str | None = None
+    learned_file: str | None = None
 
     @property
     def key(self) -> Key:

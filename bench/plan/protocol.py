@@ -24,6 +24,7 @@ class Protocol(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     warmup_at_most_seconds: beyond them the warm-up goes on until it has settled, but no longer than this.
     blocks, inference_block_seconds, training_block_seconds: a block is many steps between two synchronisations.
     latency_requests, latency_seconds: single requests until one of the two is reached; an artifact's batches have a third of it.
+        With no requests it is only asked what an export takes, and whether its artifact answers as its source.
     compared_images: images on which an exported artifact is held against its source.
     timeout_seconds: after which a job is killed.
     threads: CPU threads; None takes every physical core.
@@ -40,7 +41,7 @@ class Protocol(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     blocks: Count = 20
     inference_block_seconds: Seconds = 0.65
     training_block_seconds: Seconds = 1.0
-    latency_requests: Count = 1000
+    latency_requests: Annotated[int, msgspec.Meta(ge=0)] = 1000
     latency_seconds: Seconds = 10.0
     compared_images: Count = 256
     timeout_seconds: Seconds = 1800.0

@@ -66,11 +66,11 @@ def speeds(record: Record) -> Iterator[tuple[str, float]]:
     if isinstance(figures, Training):
         yield "training", figures.resident.images_per_second(size)
         yield LOADER, figures.loader.steps * size / figures.loader.total_seconds
-    elif isinstance(figures, Inference):
+    if isinstance(figures, Inference):
         yield "inference", figures.resident.images_per_second(size)
-        yield "latency p50", 1 / median(figures.latency_seconds)
-    elif isinstance(figures, Export):
-        yield f"{record.measurement} latency p50", 1 / median(figures.latency_seconds)
+    if isinstance(figures, Inference | Export) and figures.latency_seconds:
+        of = f"{record.measurement} " if isinstance(figures, Export) else ""
+        yield f"{of}latency p50", 1 / median(figures.latency_seconds)
 
 
 def log_ratio(quantity: str, a: Record, b: Record) -> float:

@@ -190,6 +190,7 @@ def _export_rate(threads: int | None = None) -> Callable[[Row], str]:
         [
             timing.batch_size * len(timing.latency_seconds) / math.fsum(timing.latency_seconds)
             for timing in _timings(row, threads, several=True)
+            if timing.latency_seconds
         ]
     )
 
@@ -348,7 +349,8 @@ def export_p50(name: str) -> Callable[[Row], str]:
         records = [record for record in row.records if record.measurement == f"export:{name}"]
         exports = [record.figures for record in records if isinstance(record.figures, Export)]
         if exports:
-            return number(_quickest(exports)[0], 3)
+            quickest = _quickest(exports)
+            return number(quickest[0], 3) if quickest else "passes"
         return records[0].status if records else NOTHING
 
     return column
@@ -357,7 +359,7 @@ def export_p50(name: str) -> Callable[[Row], str]:
 def best_formats(rows: Sequence[Row]) -> tuple[str, ...]:
     """Return the best formats of one model, with their figures, in the order of `BEST_FORMATS`."""
     processes = {row.records[0].measurement.partition(":")[2]: row.figures(Export) for row in rows}
-    quickest = {name: _quickest(exports) for name, exports in processes.items()}
+    quickest = {name: p50 for name, exports in processes.items() if (p50 := _quickest(exports))}
     found = {name: exports[0] for name, exports in processes.items()}
     sizes = {name: export.artifact_bytes / 2**20 for name, export in found.items()}
     lost = {
@@ -377,12 +379,15 @@ def best_formats(rows: Sequence[Row]) -> tuple[str, ...]:
     )
 
 
-def _quickest(exports: Sequence[Export]) -> tuple[float, int]:
+def _quickest(exports: Sequence[Export]) -> tuple[float, int] | None:
     """Return the lowest p50 of single images, in milliseconds, in the middle process, and with how many threads."""
-    timings = [timing for export in exports for timing in export.timings if timing.batch_size == 1]
+    timings = [t for export in exports for t in export.timings if t.batch_size == 1 and t.latency_seconds]
     return min(
-        (median(median(t.latency_seconds) for t in timings if t.threads == threads) * 1e3, threads)
-        for threads in {timing.threads for timing in timings}
+        (
+            (median(median(t.latency_seconds) for t in timings if t.threads == threads) * 1e3, threads)
+            for threads in {timing.threads for timing in timings}
+        ),
+        default=None,
     )
 
 

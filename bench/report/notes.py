@@ -78,8 +78,9 @@ EXPORTS: Notes = {
     "Flags": _FLAGS,
 }
 FORMATS_BY_MODEL: Notes = {
-    "": "Every model in every format: p50 of single images, with whatever number of threads was quickest; where an export has "
-    "none its status, the reason of which stands under 'Not measured'; a dash where it was not asked for.",
+    "": "Every model in every format: p50 of single images, with whatever number of threads was quickest, and 'passes' where "
+    "none was timed; where an export has none its status, the reason of which stands under 'Not measured'; a dash where it was "
+    "not asked for.",
 }
 EXPORT_CHOICE: Notes = {
     "": "The best of the formats above, of those that passed, and every other that is as good by what one process and one test "

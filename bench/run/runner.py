@@ -55,7 +55,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
         return self.file.parent / "logs" / self.name / f"{number:04d}-{measurement}{side}-{job.process}.log"
 
     def weights_file(self, job: Job) -> Path:
-        """Return the file in which a cell's accuracy leaves the weights for its exports: another for what trains otherwise."""
+        """Return the file in which the weights for a cell's exports are left: another for what trains otherwise."""
         trained = f"{job.cell.id} {job.side} {job.seed} {hashes(job, matrix='')}"
         name = hashlib.sha256(trained.encode()).hexdigest()[:12]
         return self.file.parent / "weights" / self.name / f"{name}{FRAMEWORKS[job.cell.framework].checkpoint}"
@@ -70,7 +70,7 @@ def run_jobs(jobs: Sequence[Job], run: Run, progress: Progress) -> int:
     installations = {side: installation for side, (installation, _) in run.others.items()}
     with Writer(run.file) as writer, Launcher(run.isolation, installations) as launcher:
         runner = _Runner(run, launcher, writer, progress)
-        jobs = _with_weights_files(jobs, run)
+        jobs = with_weights_files(jobs, run)
         groups = [group for group in together(jobs) if any(runner.final_record(job) is None for job in group)]
         waiting = [job for group in groups for job in group]
         progress.begin(waiting, done=len(jobs) - len(waiting))
@@ -235,18 +235,19 @@ def _cool(record: Record) -> None:
         time.sleep(1)
 
 
-def _with_weights_files(jobs: Sequence[Job], run: Run) -> list[Job]:
-    """Return the jobs, those told where the weights go that of a cell both train and are exported."""
+def with_weights_files(jobs: Sequence[Job], run: Run) -> list[Job]:
+    """Return the jobs; exports, and what trains for them, are told where the weights of their cell lie."""
     exported = {job.cell for job in jobs if job.measurement in EXPORTS}
     trained = {job.cell for job in jobs if job.measurement == "accuracy"}
 
     def told(job: Job) -> Job:
-        concerned = job.measurement in EXPORTS or (job.measurement == "accuracy" and job.process == 0)
-        if not concerned or job.cell not in exported & trained:
+        exports = job.measurement in EXPORTS
+        if not exports and (job.measurement != "accuracy" or job.process or job.cell not in exported):
             return job
         file = run.weights_file(job)
         file.parent.mkdir(parents=True, exist_ok=True)
-        return msgspec.structs.replace(job, weights_file=str(file.absolute()))
+        field = "weights_file" if job.cell in trained else "learned_file"
+        return msgspec.structs.replace(job, **{field: str(file.absolute())})
 
     return [told(job) for job in jobs]
 

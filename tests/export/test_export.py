@@ -124,6 +124,24 @@ def test_without_the_weights_of_the_accuracy_there_is_no_export(
     assert "none.safetensors" in str(outcome.reason)
 
 
+def test_exports_of_a_cell_without_an_accuracy_share_what_the_first_has_learned(
+    make_job: MakeJob, execute_here: Execute, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """And with no request asked for there is nothing of a latency, but all the rest."""
+    job = make_job("export:onnx", framework="timm", architecture="resnet18", latency_requests=0)
+    shared = msgspec.structs.replace(job, learned_file=str(tmp_path / "learned.safetensors"))
+    first = exported(execute_here(shared))
+    assert [file.name for file in tmp_path.iterdir()] == ["learned.safetensors"]
+    monkeypatch.setattr(TorchTrial, "train_step", Mock(side_effect=AssertionError("it has learned already")))
+    second = exported(execute_here(shared))
+    assert second.maximum_absolute_error == first.maximum_absolute_error
+    assert second.test_top1 is None
+    for timing in second.timings:
+        assert timing.latency_seconds == ()
+        assert timing.load_seconds > 0
+        assert timing.first_inference_seconds > 0
+
+
 def test_an_artifact_that_answers_differently_fails(
     make_job: MakeJob, execute_here: Execute, monkeypatch: pytest.MonkeyPatch
 ):

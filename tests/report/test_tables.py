@@ -228,6 +228,20 @@ def test_models_stand_below_each_other_with_a_column_a_format_and_the_status_of_
     assert not any(table.title.startswith("Every model") for table in tables(small)), "one model has a table already"
 
 
+def test_an_export_that_was_not_timed_passes_and_has_no_latency():
+    def untimed(name: str, **cell: int) -> Record:
+        record = exported(name, {1: 0.5}, 6.0, 0.9, **cell)
+        assert isinstance(record.figures, Export)
+        timings = tuple(msgspec.structs.replace(timing, latency_seconds=()) for timing in record.figures.timings)
+        return msgspec.structs.replace(record, figures=msgspec.structs.replace(record.figures, timings=timings))
+
+    records = [untimed(name, image_size=size) for name in ("onnx", "openvino") for size in (32, 96)]
+    found = tables(records)
+    assert [row[-2:] for row in find(found, "Every model in every format").rows] == [("passes", "passes")] * 2
+    assert not any("p50" in name or "img/s" in name for name in find(found, "Exports").columns)
+    assert not any("p50" in name for name in find(found, "Which format").columns)
+
+
 def test_few_processes_are_said(records: list[Record]):
     table = find(tables(records), "Inference")
     assert {row[table.columns.index("Processes")] for row in table.rows} == {"1"}

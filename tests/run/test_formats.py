@@ -7,6 +7,7 @@ import pytest
 
 from bench.plan.cell import Job
 from bench.run import formats
+from bench.run.runner import Run, with_weights_files
 
 
 def test_nothing_is_fetched_for_what_cannot_be_made_from_a_framework(
@@ -26,3 +27,22 @@ def test_nothing_is_fetched_for_what_cannot_be_made_from_a_framework(
     }
     assert refused["timm", "export:tfjs"].reason == "tfjs cannot be made from a torch model, only from keras-tensorflow"
     assert not (tmp_path / "environments").exists()
+
+
+def test_exports_find_the_weights_of_their_cells_accuracy_or_share_what_the_first_has_learned(
+    make_job: Callable[..., Job], tmp_path: Path
+):
+    run = Run(file=tmp_path / "run.jsonl", matrix_hash="", isolation="fork", time_budget_seconds=None)
+    names = ("accuracy", "export:onnx", "export:openvino")
+    of_accuracy = with_weights_files([make_job(name, framework="timm") for name in names], run)
+    assert len({job.weights_file for job in of_accuracy}) == 1
+    assert of_accuracy[0].weights_file is not None
+    assert {job.learned_file for job in of_accuracy} == {None}
+    alone = with_weights_files(
+        [make_job(name, framework="timm", image_size=size) for name in names[1:] for size in (32, 64)], run
+    )
+    assert {job.weights_file for job in alone} == {None}
+    small, large, *others = (job.learned_file for job in alone)
+    assert others == [small, large]
+    assert None is not small != large is not None
+    assert with_weights_files([make_job("accuracy"), make_job("training")], run)[0].weights_file is None
