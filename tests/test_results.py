@@ -9,9 +9,12 @@ from conftest import committed_results
 
 import bench
 from bench.frameworks import FRAMEWORKS as KNOWN
+from bench.measure.energy import Energy
 from bench.plan.cards import framework_model, model_card, model_names
 from bench.plan.matrix import matrix_path, read_matrix
 from bench.records.accuracy import Accuracy, MultiLabelAccuracy
+from bench.records.rates import blocks_energy
+from bench.records.record import Training
 from bench.records.store import read_file
 
 
@@ -20,7 +23,9 @@ def _measured_by(matrix):
 
 
 QUICK, FRAMEWORKS, MULTILABEL = _measured_by("quick"), _measured_by("frameworks"), _measured_by("multilabel")
-DIGITS, EXPORTS, INT8 = _measured_by("digits"), _measured_by("exports"), _measured_by("int8")
+DIGITS, INT8, GPU = _measured_by("digits"), _measured_by("int8"), _measured_by("gpu")
+EXPORTS = [file for file in _measured_by("exports") if read_file(file)[0].cell.device == "cpu"]
+EXPORTS_ON_A_GPU = [file for file in _measured_by("exports") if file not in EXPORTS]
 KERAS = {name for name in model_names() if framework_model(name, "keras-tensorflow")}
 
 
@@ -104,6 +109,31 @@ def test_the_models_of_exports_learned_digits_and_every_format_on_a_cpu_was_time
         ("export:onnx-cuda", "export:onnx-tensorrt", "export:tensorrt"), "unsupported"
     )
     assert all("GPU" in record.reason for record in not_timed.values())
+
+
+@pytest.mark.parametrize("file", EXPORTS_ON_A_GPU, ids=_name)
+def test_onnx_on_a_gpu_keeps_the_accuracy_of_its_source(file):
+    (record,) = (record for record in read_file(file) if record.measurement == "export:onnx-cuda")
+    assert "CUDAExecutionProvider" in record.figures.runtime
+    assert record.figures.training_frameworks == ()
+    assert record.figures.test_top1 == record.figures.source_top1 >= 0.97
+
+
+@pytest.mark.parametrize("file", GPU, ids=_name)
+def test_resnet50_on_a_gpu_trains_as_fast_as_is_published_of_it_and_its_energy_is_counted(file):
+    """Lambda's 3,079 img/s of one H200 in mixed precision, 2,259 with TF32: batches of 2,560 and 1,280, NCHW, not compiled."""
+    records = [record for record in read_file(file) if isinstance(record.figures, Training)]
+    for precision, published in (("tf32", 2259), ("amp-bf16", 3079)):
+        of = ("resnet50", "torchvision", precision, "eager")
+        rates = [
+            record.figures.resident.images_per_second(record.batch_size)
+            for record in records
+            if (record.cell.architecture, record.cell.framework, record.cell.precision, record.cell.execution) == of
+        ]
+        assert min(rates) > published
+    assert {gpu.name for record in records for gpu in record.environment.gpus} == {"NVIDIA H200"}
+    assert len({record.cell.architecture for record in records}) >= 4
+    assert all(isinstance(blocks_energy(record), Energy) for record in records)
 
 
 def test_int8_costs_a_convolutional_network_at_most_a_point():

@@ -3,13 +3,16 @@
 import ctypes
 import hashlib
 import importlib.metadata
+import io
 import math
 import os
 import platform
 import subprocess
 import sys
+import tarfile
+from collections.abc import Mapping
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import msgspec
 
@@ -110,10 +113,30 @@ def environment() -> Environment:
 
 def code_hash(package: Path) -> str:
     """Return the first 12 hexadecimal digits of the SHA-256 of a package's Python files, with their names."""
+    return _code_hash({file.relative_to(package): file.read_bytes() for file in package.rglob("*.py")})
+
+
+def _code_hash(files: Mapping[PurePath, bytes]) -> str:
     digest = hashlib.sha256()
-    for file in sorted(package.rglob("*.py")):
-        digest.update(f"{file.relative_to(package)}\n".encode() + file.read_bytes())
+    for name in sorted(files):
+        digest.update(f"{name}\n".encode() + files[name])
     return digest.hexdigest()[:12]
+
+
+@cache
+def commit_of(code: str) -> str | None:
+    """Return the newest commit of this checkout that holds code of this hash; None where none does, or git cannot say."""
+    commits = (_git("log", "--format=%H", "--", ".") or "").split()
+    return next((commit for commit in commits if _code_hash(_python_files(commit)) == code), None)
+
+
+def _python_files(commit: str) -> dict[PurePath, bytes]:
+    archive = _git_bytes("archive", commit)  # Of the folder that it is asked in.
+    if archive is None:
+        return {}
+    with tarfile.open(fileobj=io.BytesIO(archive)) as held:
+        files = ((PurePath(member.name), held.extractfile(member)) for member in held)
+        return {name: file.read() for name, file in files if file is not None and name.suffix == ".py"}
 
 
 def physical_cores() -> int:
@@ -220,15 +243,20 @@ def _packages() -> dict[str, str]:
 
 def _commit() -> tuple[str | None, bool | None]:
     """Return the commit of the checkout this package runs from, and whether tracked files differ from it."""
-    folder = Path(__file__).parent
-
-    def git(*arguments: str) -> str | None:
-        try:
-            asked = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=10)
-        except (OSError, subprocess.TimeoutExpired):
-            return None
-        return asked.stdout.strip() if asked.returncode == 0 else None
-
-    if git("ls-files", "--error-unmatch", Path(__file__).name) is None:
+    if _git("ls-files", "--error-unmatch", str(Path(__file__).relative_to(PACKAGE))) is None:
         return None, None
-    return git("rev-parse", "HEAD"), bool(git("status", "--porcelain", "--untracked-files=no"))
+    return _git("rev-parse", "HEAD"), bool(_git("status", "--porcelain", "--untracked-files=no"))
+
+
+def _git(*arguments: str) -> str | None:
+    answer = _git_bytes(*arguments)
+    return None if answer is None else answer.decode().strip()
+
+
+def _git_bytes(*arguments: str) -> bytes | None:
+    """Return what git says in this package's folder; None where it is no checkout, or there is no git."""
+    try:
+        asked = subprocess.run(["git", "-C", str(PACKAGE), *arguments], capture_output=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return asked.stdout if asked.returncode == 0 else None

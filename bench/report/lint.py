@@ -13,6 +13,7 @@ from bench.measure.timing import Blocks
 from bench.plan.cards import dataset_card, dataset_names
 from bench.plan.cell import Cell
 from bench.records.accuracy import Accuracy
+from bench.records.environment import commit_of
 from bench.records.flags import flags
 from bench.records.rates import blocks, blocks_energy, of_ceiling, reference
 from bench.records.record import Export, Inference, Record, Training
@@ -174,7 +175,7 @@ def _environment(record: Record) -> Iterator[str]:
         missing += [name for name in ("gpus", "driver", "cuda") if not getattr(there, name)]
     if missing:
         yield f"the environment lacks {', '.join(missing)}"
-    if there.dirty:
+    if there.dirty and not (there.code and commit_of(there.code)):
         yield "measured from a tree with changes that no commit holds"
 
 

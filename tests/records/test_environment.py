@@ -2,6 +2,7 @@
 
 import os
 import socket
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,7 +12,14 @@ import pytest
 from played_nvml import PlayedGpu
 
 from bench.records import environment as module
-from bench.records.environment import environment, one_cpu_a_core, physical_cores, read_gpus
+from bench.records.environment import (
+    code_hash,
+    commit_of,
+    environment,
+    one_cpu_a_core,
+    physical_cores,
+    read_gpus,
+)
 
 
 def test_it_names_the_machine_and_the_versions_but_no_host_and_no_path():
@@ -104,3 +112,22 @@ def test_changed_source_has_another_hash(tmp_path: Path):
     assert module.code_hash(tmp_path) == before
     (tmp_path / "one.py").write_text("2")
     assert module.code_hash(tmp_path) != before
+
+
+def test_code_is_found_in_the_commit_that_holds_it(checkout: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(module, "PACKAGE", checkout / "bench")
+
+    def git(*arguments: str) -> str:
+        who = ["-c", "user.name=someone", "-c", "user.email=someone@example.org"]
+        asked = ["git", *who, *arguments]
+        return subprocess.run(asked, cwd=checkout, check=True, capture_output=True, text=True).stdout.strip()
+
+    before = code_hash(module.PACKAGE)
+    assert commit_of(before) == git("rev-parse", "HEAD")
+    (module.PACKAGE / "export" / "new.py").write_text("# new\n")
+    after = code_hash(module.PACKAGE)
+    assert commit_of(after) is None
+    git("add", "-A")
+    git("commit", "-qm", "new")
+    commit_of.cache_clear()
+    assert (commit_of(before), commit_of(after)) == (git("rev-parse", "HEAD~1"), git("rev-parse", "HEAD"))
