@@ -1,5 +1,6 @@
 """A graph model of TensorFlow.js, for any batch, run by its WebAssembly backend in Node.js."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -23,6 +24,7 @@ def _from_keras(source: Source, wanted: Wanted) -> str:
     saved = wanted.artifact.with_name("savedmodel")
     method = savedmodel.from_keras(source, wanted._replace(artifact=saved))
     convert(saved, wanted.artifact)
+    _flatten_biases(wanted.artifact)
     shutil.rmtree(saved)
     return f"{method}; tensorflowjs_converter without oneDNN"
 
@@ -51,6 +53,21 @@ def convert(saved: Path, artifact: Path) -> None:
     if done.returncode:
         lines = [line for line in done.stderr.splitlines() if line.strip()] or ["no word"]
         raise JobError(f"tensorflowjs_converter: {lines[-1].strip()}")
+
+
+def _flatten_biases(artifact: Path) -> None:
+    """Give every bias in a convolution its one axis, of the four in which a folded normalisation leaves it; the values stay.
+
+    WebAssembly's kernel takes no other ('FusedConv2D only supports rank-1 bias').
+    """
+    file = artifact / "model.json"
+    model = json.loads(file.read_bytes())
+    convolutions = [node for node in model["modelTopology"]["node"] if node["op"].startswith("_FusedConv2D")]
+    biases = {node["input"][2] for node in convolutions}
+    for weight in (weight for group in model["weightsManifest"] for weight in group["weights"]):
+        if weight["name"] in biases:
+            weight["shape"] = weight["shape"][-1:]
+    file.write_text(json.dumps(model))
 
 
 def _answer(question: Question) -> Answer:
