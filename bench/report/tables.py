@@ -14,7 +14,7 @@ from bench.plan.cell import PRECISIONS, Cell
 from bench.records.accuracy import Accuracy, MultiLabelAccuracy
 from bench.records.rates import Reference, busy_elsewhere, reference
 from bench.records.record import BatchSize, Build, Ceilings, Export, Inference, Record, Training
-from bench.report import columns, notes
+from bench.report import columns, export_columns, notes
 from bench.report.ceilings import ceilings_table
 from bench.report.columns import Columns
 from bench.report.format import NOTHING
@@ -68,7 +68,13 @@ def _kinds(said: str, records: Sequence[Record], held: Reference) -> list[Table]
         _table(f"Training and accuracy: {said}", trained, columns.TRAINING, axes, notes.TRAINING),
         _table(f"Inference: {said}", predicted, columns.INFERENCE, axes, notes.INFERENCE),
         _formats_by_model(said, records),
-        _table(f"Exports: {said}", _export_rows(records), columns.EXPORTS, len(columns.EXPORTED) + 2, notes.EXPORTS),
+        _table(
+            f"Exports: {said}",
+            _export_rows(records),
+            export_columns.EXPORTS,
+            len(export_columns.EXPORTED) + 2,
+            notes.EXPORTS,
+        ),
         _export_choice(said, records),
     ]
 
@@ -177,9 +183,9 @@ def _export_rows(records: Sequence[Record]) -> list[Row]:
 def _formats_by_model(said: str, records: Sequence[Record]) -> Table:
     """Return a table with a column a format, of the models of a run that have several: what became of each export."""
     models = _rows(records, Reference({}, {}), Export)
-    shown = columns.EXPORTED | {name: columns.export_p50(name) for name in FORMATS}
+    shown = export_columns.EXPORTED | {name: export_columns.export_p50(name) for name in FORMATS}
     title = f"Every model in every format, p50 in ms: {said}"
-    table = _table(title, models, shown, len(columns.EXPORTED), notes.FORMATS_BY_MODEL)
+    table = _table(title, models, shown, len(export_columns.EXPORTED), notes.FORMATS_BY_MODEL)
     several = len(table.rows) > 1 and len(table.columns) - table.labels > 1
     return table if several else msgspec.structs.replace(table, rows=())
 
@@ -190,11 +196,11 @@ def _export_choice(said: str, records: Sequence[Record]) -> Table:
     for row in _export_rows(records):
         models[row.cell].append(row)
     rows = [
-        (*(show(own[0]) for show in columns.EXPORTED.values()), *columns.best_formats(own))
+        (*(show(own[0]) for show in export_columns.EXPORTED.values()), *export_columns.best_formats(own))
         for own in models.values()
         if len(own) > 1
     ]
-    names, measured = (*columns.EXPORTED, *columns.BEST_FORMATS), _measured(rows)
+    names, measured = (*export_columns.EXPORTED, *export_columns.BEST_FORMATS), _measured(rows)
     return Table(
         title=f"Which format: {said}",
         columns=tuple(names[number] for number in measured),

@@ -1,5 +1,7 @@
 """Exports are made, run in processes of their own and held against their source; one that answers differently has no figures."""
 
+import os
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +21,7 @@ from bench.export import FORMATS, gate, make, measure
 from bench.export.find import find, find_exporter
 from bench.export.format import Question, Timed, Wanted
 from bench.export.make import Made
-from bench.frameworks import builder, source_kind
+from bench.frameworks import FRAMEWORKS, builder, source_kind
 from bench.frameworks.pytorch import TorchTrial
 from bench.frameworks.trial import Source
 from bench.plan.cell import Job
@@ -94,11 +96,19 @@ def test_an_artifact_agrees_with_its_source(
     ],
 )
 def test_what_keras_exports_agrees_with_its_source(
-    make_job: MakeJob, launcher: Launcher, tmp_path: Path, framework: str, name: str
+    make_job: MakeJob,
+    launcher: Launcher,
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    framework: str,
+    name: str,
 ):
+    """The formats of a framework share what the first has learned, over the processes that test: compiling a step takes long."""
     execution = "eager" if framework == "keras-torch" else "compiled"
     changes = {"framework": framework, "execution": execution, "timeout_seconds": 300.0}
+    learned = tmp_path_factory.getbasetemp().parent / f"learned-by-{framework}.keras"
     job = make_job(f"export:{name}", architecture="mobilenet_v3_small", **changes)
+    job = msgspec.structs.replace(job, learned_file=str(learned))
     figures = exported(launcher.launch(job, tmp_path / "log").outcome)
     assert figures.maximum_relative_error <= gate.TOLERANCES[find(name).precision].error
     assert not (name in BY_THEMSELVES and figures.training_frameworks)
@@ -454,3 +464,38 @@ def test_another_number_of_logits_disagrees():
 
 def test_every_precision_that_a_format_computes_in_has_a_tolerance():
     assert {find(name).precision for name in FORMATS} == gate.TOLERANCES.keys()
+
+
+def test_what_tf2onnx_does_not_take_reaches_onnx_unchanged(tmp_path: Path):
+    """Tensors that a layer holds, a convolution in groups, GELU: in a process of its own, for Keras runs on TensorFlow there."""
+    code = """
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import onnxruntime
+
+from bench.export.format import Wanted
+from bench.export.onnx import EXPORTERS
+from bench.frameworks.trial import Source
+
+inputs = outputs = keras.Input((8, 8, 4))
+outputs = keras.layers.Normalization(mean=[1.0, 2.0, 3.0, 4.0], variance=[1.0, 4.0, 9.0, 16.0])(outputs)
+outputs = keras.layers.Conv2D(8, 3, groups=4)(outputs)
+outputs = keras.layers.Dense(3)(keras.layers.Flatten()(keras.activations.gelu(outputs)))
+model = keras.Model(inputs, outputs)
+example = keras.InputSpec(dtype="float32", shape=(None, 8, 8, 4), name="pixels")
+file = Path(sys.argv[1])
+EXPORTERS["keras-tensorflow"].export(Source(kind="keras-tensorflow", model=model, example=example), Wanted(file, None))
+session = onnxruntime.InferenceSession(file)
+(taken,) = session.get_inputs()
+pixels = np.random.default_rng(0).normal(size=(5, 8, 8, 4)).astype(np.float32)
+found, expected = session.run(None, {taken.name: pixels})[0], np.asarray(model(pixels))
+assert np.abs(expected).max() > 0.1, expected
+assert np.abs(found - expected).max() < 1e-5, found - expected
+"""
+    environment = os.environ | FRAMEWORKS["keras-tensorflow"].environment
+    command = [sys.executable, "-c", code, str(tmp_path / "model.onnx")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr

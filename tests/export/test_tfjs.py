@@ -244,3 +244,24 @@ def test_a_converter_that_fails_is_told(environment: None, tmp_path: Path):
     (tmp_path / "savedmodel").mkdir()
     with pytest.raises(JobError, match=r"tensorflowjs_converter: .+"):
         tfjs.convert(tmp_path / "savedmodel", tmp_path / "model")
+
+
+def test_a_bias_in_four_axes_gets_its_one_and_all_else_stays(tmp_path: Path):
+    """As the converter leaves one where it folds a normalisation into a convolution."""
+    shapes = {"kernel": [3, 3, 4, 8], "bias": [1, 1, 1, 8], "flat": [8], "added": [1, 1, 1, 8]}
+    model = {
+        "modelTopology": {
+            "node": [
+                {"name": "first", "op": "_FusedConv2D", "input": ["pixels", "kernel", "bias"]},
+                {"name": "second", "op": "_FusedConv2D", "input": ["first", "kernel", "flat"]},
+                {"name": "third", "op": "AddV2", "input": ["second", "added"]},
+            ]
+        },
+        "weightsManifest": [{"paths": ["shard"], "weights": [{"name": n, "shape": s} for n, s in shapes.items()]}],
+    }
+    (tmp_path / "model.json").write_text(json.dumps(model))
+    tfjs._flatten_biases(tmp_path)
+    found = json.loads((tmp_path / "model.json").read_text())
+    assert found["modelTopology"] == model["modelTopology"]
+    (group,) = found["weightsManifest"]
+    assert {one["name"]: one["shape"] for one in group["weights"]} == shapes | {"bias": [8]}
