@@ -24,6 +24,21 @@ class Published(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     top5_percent: float | None = None
 
 
+class PublishedRate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Images a second from elsewhere, of images of the architecture's own size, on one GPU as NVML names it.
+
+    `setting`: what else it was measured in, in words; `source`: who says so.
+    """
+
+    measurement: Literal["training", "inference"]
+    gpu: str
+    precision: str
+    execution: Literal["eager", "compiled"]
+    images_per_second: float
+    setting: str
+    source: str
+
+
 class Pixels(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What pretrained weights expect: (pixel - mean) / std per channel of pixels in [0, 255], in this order of channels."""
 
@@ -67,6 +82,7 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     minimum_image_size: int
     attention: bool = False
     published: Published | None = None
+    published_rates: tuple[PublishedRate, ...] = ()
     best_for: str | None = None
     frameworks: dict[str, FrameworkModel]
 

@@ -15,6 +15,7 @@ from bench.records.accuracy import Accuracy, MultiLabelAccuracy
 from bench.records.rates import Reference, busy_elsewhere, reference
 from bench.records.record import BatchSize, Build, Ceilings, Export, Inference, Record, Training
 from bench.report import columns, export_columns, notes
+from bench.report.beside import beside_published
 from bench.report.ceilings import ceilings_table
 from bench.report.columns import Columns
 from bench.report.format import NOTHING
@@ -43,6 +44,7 @@ def tables(records: Sequence[Record]) -> tuple[Table, ...]:
     found.append(_differences(records))
     found += _multilabel(records, held)
     found += [table for fixed in sorted(groups) for table in _kinds(", ".join(fixed), groups[fixed], held)]
+    found.append(beside_published(_rows(records, held, Training, Inference)))
     found += [
         ceilings_table(
             f"What the device can do at most: on {record.cell.device}", record.figures, busy_elsewhere(record)
