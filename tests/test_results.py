@@ -8,7 +8,10 @@ import pytest
 from conftest import committed_results
 
 import bench
+from bench.export import FORMATS
+from bench.export.find import find
 from bench.frameworks import FRAMEWORKS as KNOWN
+from bench.frameworks import source_kind
 from bench.measure.energy import Energy
 from bench.plan.cards import framework_model, model_card, model_names
 from bench.plan.matrix import matrix_path, read_matrix
@@ -159,6 +162,34 @@ def test_int8_costs_a_convolutional_network_at_most_a_point():
         for record in records
     }
     assert {key: points for key, points in lost.items() if points > 0.01} == {}
+
+
+def test_every_architecture_of_quick_passes_every_format_or_its_row_says_what_stops_it():
+    """In PyTorch and in Keras on TensorFlow, in every row that there is.
+
+    Networks of a few steps hardly decide, so that eight bits may decide otherwise: trained ones are held to it by `int8`.
+    """
+    found = defaultdict(list)
+    for record in (record for file in _measured_by("formats") for record in read_file(file)):
+        kind, name = source_kind(record.cell.framework), record.measurement.partition(":")[2]
+        found[record.cell.architecture, kind, name].append(record)
+    asked = {
+        (architecture, source_kind(framework), name)
+        for architecture in _architectures_of_quick()
+        for framework in ("torchvision", "keras-tensorflow")
+        if framework_model(architecture, framework)
+        for name in FORMATS
+        if source_kind(framework) in find(name).exporters and find(name).device == "cpu"
+    }
+    assert len(asked) == 10 * 7 + 6 * 11
+    assert asked <= set(found)
+    stopped = {key: record.reason for key, own in found.items() for record in own if record.status != "ok"}
+    assert {key for key in stopped if "int8" not in key[2]} == {
+        ("convnext_tiny", "keras-tensorflow", "tfjs"),
+        ("convnext_tiny", "keras-tensorflow", "tfjs-chromium"),
+    }
+    for (_, _, name), said in stopped.items():
+        assert ("decides the same for" if "int8" in name else "StatefulPartitionedCall, Erfc") in said
 
 
 def _architectures_of_quick():

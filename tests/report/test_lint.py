@@ -164,6 +164,13 @@ def test_what_an_environment_lacks_is_named(changes: dict[str, Any], said: str):
     assert (found.lint, found.said) == ("environment", said)
 
 
+def test_children_that_end_at_once_keep_no_more_processors_busy_than_there_are():
+    record = busy(0.0)
+    spike = 1.3 * record.environment.cpu_cores_logical
+    telemetry = replace(record.telemetry, series={"cpu_job_cpus": (0.6, 0.6, spike, None, 0.2)})
+    assert lints(replace(record, telemetry=telemetry)) == set()
+
+
 @pytest.mark.parametrize("file", committed_results(), ids=lambda file: file.stem)
 def test_committed_results_are_clean(file: Path):
     assert lint(read_file(file)) == ()
