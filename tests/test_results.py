@@ -146,7 +146,7 @@ def test_int8_costs_a_convolutional_network_at_most_a_point():
         for record in read_file(file)
         if record.measurement in ("export:onnx-int8", "export:litert-int8")
     ]
-    # Of two of Keras's networks ONNX Runtime does not take what tf2onnx makes, as their rows say; timm's are quantised.
+    # Two of Keras's networks did not reach ONNX when `int8` was measured, as their rows say; timm's are quantised.
     not_made = {(r.cell.architecture, r.cell.framework, r.measurement) for r in records if r.status != "ok"}
     unmade = ("convnext_tiny", "efficientnet_b0")
     assert not_made <= {(architecture, "keras-tensorflow", "export:onnx-int8") for architecture in unmade}
@@ -203,6 +203,6 @@ def _splits(file):
     return len({record.figures.split_hashes for record in read_file(file) if isinstance(record.figures, Accuracy)})
 
 
-@pytest.mark.parametrize("matrix", ["quick", "frameworks", "digits", "multilabel", "exports", "int8"])
+@pytest.mark.parametrize("matrix", ["quick", "frameworks", "digits", "multilabel", "exports", "int8", "formats", "gpu"])
 def test_results_are_committed(matrix):
     assert _measured_by(matrix)

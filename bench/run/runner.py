@@ -56,7 +56,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 
     def weights_file(self, job: Job) -> Path:
         """Return the file in which the weights for a cell's exports are left: another for what trains otherwise."""
-        trained = f"{job.cell.id} {job.side} {job.seed} {hashes(job, matrix='')}"
+        first = job.seed - job.process  # Every process of an export is of the weights that the first accuracy leaves.
+        trained = f"{job.cell.id} {job.side} {first} {hashes(job, matrix='')}"
         name = hashlib.sha256(trained.encode()).hexdigest()[:12]
         return self.file.parent / "weights" / self.name / f"{name}{FRAMEWORKS[job.cell.framework].checkpoint}"
 

@@ -34,7 +34,11 @@ def test_exports_find_the_weights_of_their_cells_accuracy_or_share_what_the_firs
 ):
     run = Run(file=tmp_path / "run.jsonl", matrix_hash="", isolation="fork", time_budget_seconds=None)
     names = ("accuracy", "export:onnx", "export:openvino")
-    of_accuracy = with_weights_files([make_job(name, framework="timm") for name in names], run)
+    of_accuracy = with_weights_files(
+        [make_job(name, framework="timm") for name in names]
+        + [make_job(name, framework="timm", process=1, seed=1) for name in names[1:]],
+        run,
+    )
     assert len({job.weights_file for job in of_accuracy}) == 1
     assert of_accuracy[0].weights_file is not None
     assert {job.learned_file for job in of_accuracy} == {None}
