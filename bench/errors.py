@@ -15,11 +15,13 @@ import difflib
 import re
 import signal
 from collections.abc import Iterable
+from itertools import takewhile
 from typing import Literal
 
 # Of a terminal; some libraries print in red whatever takes it.
 _COLOURS = re.compile("\x1b\\[[0-9;]*m")
 _LONGEST_REASON = 300
+_LAST_LINES = 4  # Of a process's last words; some errors have several.
 Status = Literal["ok", "unsupported", "unavailable", "out_of_memory", "timeout", "diverged", "failed"]
 
 
@@ -79,6 +81,15 @@ def reason(error: BaseException) -> str:
 def how_ended(status: int) -> str:
     """Return how a process ended, by its exit status, which is negative where a signal killed it."""
     return f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
+
+
+def last_words(status: int, said: str) -> str:
+    """Return in one line what a process ended with: of a traceback the error, and not the frames, which are indented."""
+    lines = [line for line in said.splitlines() if line.strip()]
+    last = list(takewhile(lambda line: not line.startswith("  "), reversed(lines)))[::-1]
+    if status < 0 or not last:
+        return f"its process {how_ended(status)}"
+    return " ".join(line.strip() for line in last[-_LAST_LINES:])
 
 
 def unknown(kind: str, name: str, known: Iterable[str], hint: str = "") -> UsageError:

@@ -11,7 +11,7 @@ import pytest
 from conftest import CHECKOUT, committed_results
 
 import bench
-from bench.report.readme import BEGIN, END
+from bench.report.readme import BEGIN, END, MOST_ROWS
 
 RunBench = Callable[..., subprocess.CompletedProcess[str]]
 HEAVY = ("torch", "torchvision", "timm", "sklearn", "pandas", "onnxruntime", "scipy")
@@ -57,7 +57,13 @@ def test_show_prints_what_stands_in_the_readme(run_bench: RunBench):
         done = run_bench("show", str(file))
         assert done.returncode == 0
         assert done.stdout.startswith(f"### {file.stem}\n")
-        assert done.stdout.strip() in readme
+        for part in done.stdout.strip().split("\n#### "):
+            said = part.strip()
+            if said.count("\n|") > MOST_ROWS + 2:  # The two lines of its head.
+                said = said.partition("\n")[0]
+                assert f"{said}\n\n" in readme
+                assert f"`bench show results/{file.name}` prints them" in readme
+            assert said in readme
 
 
 @pytest.mark.parametrize("command", ["show", "lint", "compare", "report"])

@@ -12,38 +12,39 @@ Settings = Callable[[Wanted], dict[str, Any]]
 
 
 def _load(artifact: Path, threads: int) -> Run:
+    """Load an artifact; one that takes eight bits has its images made so, and its logits wide, within each request."""
+    import numpy as np
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(model_path=str(artifact), num_threads=threads)
     interpreter.allocate_tensors()
     (taken,), (given,) = interpreter.get_input_details(), interpreter.get_output_details()
+    into, out_of = taken["index"], given["index"]
 
     def run(pixels: Floats) -> Floats:
-        interpreter.set_tensor(taken["index"], _quantised(pixels, taken))
+        interpreter.set_tensor(into, pixels)
         interpreter.invoke()
-        return _wide(interpreter.get_tensor(given["index"]), given)
+        logits: Floats = interpreter.get_tensor(out_of)
+        return logits
 
-    return run
+    return _in_eight_bits(run, taken["quantization"], given["quantization"]) if taken["dtype"] == np.int8 else run
 
 
-def _quantised(values: Floats, tensor: dict[str, Any]) -> Any:
-    """Return values as a tensor takes them: in eight bits by its own scale, where it is of eight."""
+def _in_eight_bits(run: Run, taken: tuple[float, int], given: tuple[float, int]) -> Run:
+    """Return what makes images eight bits by the scale and the zero of one tensor, and logits wide by another's."""
     import numpy as np
 
-    if tensor["dtype"] != np.int8:
-        return values
-    scale, zero = tensor["quantization"]
-    return np.clip(np.round(values / scale) + zero, -128, 127).astype(np.int8)
+    (scale, zero), (wide, middle) = ((np.float32(one), np.float32(other)) for one, other in (taken, given))
 
+    def narrow(pixels: Floats) -> Floats:
+        values = pixels / scale
+        values += zero
+        np.rint(values, out=values)
+        np.clip(values, -128, 127, out=values)
+        logits: Floats = (run(values.astype(np.int8)).astype(np.float32) - middle) * wide
+        return logits
 
-def _wide(values: Any, tensor: dict[str, Any]) -> Floats:
-    import numpy as np
-
-    if tensor["dtype"] != np.int8:
-        return values  # type: ignore[no-any-return]
-    scale, zero = tensor["quantization"]
-    wide: Floats = ((values.astype(np.float32) - zero) * scale).astype(np.float32)
-    return wide
+    return narrow
 
 
 def litert(precision: Precision, said: str, settings: Settings) -> Format:

@@ -9,13 +9,12 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from itertools import takewhile
 from pathlib import Path
 
 import msgspec
 
 from bench.data.dataset import Split, spread
-from bench.errors import JobError, how_ended
+from bench.errors import JobError, last_words
 from bench.export.find import find_exporter
 from bench.export.format import UNTIMED, Answer, Format, Question, Timed, Wanted
 from bench.frameworks.trial import Source, Trial
@@ -23,8 +22,6 @@ from bench.plan.files import PACKAGE
 
 # As many images of the training split show a quantiser what values there are.
 CALIBRATION_IMAGES = 256
-# Of a process's last words; some errors have several.
-_LINES = 4
 _RUNTIME = "import sys; sys.path.insert(0, sys.argv.pop(1)); from bench.export.runtime import main; main(*sys.argv[1:])"
 
 
@@ -90,17 +87,8 @@ class Made(msgspec.Struct, frozen=True, kw_only=True):
                         os.killpg(process.pid, signal.SIGKILL)
             print(said, file=sys.stderr)
             if process.returncode or not answered.exists():
-                raise JobError(f"{self.format} was not run: {_last_words(process.returncode, said)}")
+                raise JobError(f"{self.format} was not run: {last_words(process.returncode, said)}")
             return msgspec.json.decode(answered.read_bytes(), type=Answer)
-
-
-def _last_words(status: int, said: str) -> str:
-    """Return in one line what a process ended with: of a traceback the error, and not the frames, which are indented."""
-    if status < 0:
-        return f"its process {how_ended(status)}"
-    lines = [line for line in said.splitlines() if line.strip()]
-    last = list(takewhile(lambda line: not line.startswith("  "), reversed(lines)))[::-1]
-    return " ".join(line.strip() for line in last[-_LINES:]) or f"its process {how_ended(status)}"
 
 
 def make(name: str, source: Source, training: Split, trial: Trial, folder: Path, batch_sizes: Sequence[int]) -> Made:

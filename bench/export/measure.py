@@ -1,5 +1,6 @@
 """What one export costs: made here, run in processes of its own that have only its runtime, and held against its source."""
 
+import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bench.data.dataset import Split, spread, subset
-from bench.errors import Unavailable, Unsupported
+from bench.errors import JobError, Unavailable, Unsupported
 from bench.export.find import find, find_exporter
 from bench.export.format import UNTIMED, Answer, Floats, Timed
 from bench.export.gate import Agreement, agreement, check
@@ -81,6 +82,7 @@ def measure(context: Context) -> Export:
         compared_images=compared.agreement.images,
         maximum_absolute_error=compared.agreement.absolute,
         maximum_relative_error=compared.agreement.relative,
+        maximum_centred_error=compared.agreement.centred,
         top1_agreement=compared.agreement.decisions,
         source_top1=top_k(expected, tested.labels, 1) if scored else None,
         test_top1=top_k(compared.logits, tested.labels, 1) if scored else None,
@@ -94,6 +96,12 @@ def write_pixels(trial: Trial, split: Split, file: Path) -> Path:
     """Write a split's images as the exported model takes them, a part at a time, and return the file."""
     parts = np.array_split(np.arange(len(split)), -(-len(split) // 256))
     one = trial.normalise(split.batch(parts[0][:1]))
+    needed, free = len(split) * one.nbytes, shutil.disk_usage(file.parent).free
+    if needed > free:  # A file that is mapped and finds no room ends the process.
+        raise JobError(
+            f"{needed / 2**30:.1f} GiB of images for the artifact find no room in {file.parent.parent}, where "
+            f"{free / 2**30:.1f} are free: name another folder in TMPDIR"
+        )
     pixels = np.lib.format.open_memmap(file, "w+", np.float32, (len(split), *one.shape[1:]))
     for part in parts:
         pixels[part] = trial.normalise(split.batch(part))

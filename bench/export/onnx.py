@@ -41,11 +41,10 @@ def _from_keras(source: Source, wanted: Wanted) -> str:
 
 
 def _from_keras_tensorflow(source: Source, wanted: Wanted) -> str:
-    """The same, around what tf2onnx does not take."""
-    with tf2onnx_gaps.avoided(source.model):
+    """The same, around what tf2onnx does not take; the method says how."""
+    with tf2onnx_gaps.avoided(source.model) as done:
         method = _from_keras(source, wanted)
-    tf2onnx_gaps.replace_erfc(wanted.artifact)
-    return method
+    return ", ".join([method, *done, *tf2onnx_gaps.replace_erfc(wanted.artifact)])
 
 
 def signature(source: Source, batch_size: int | None) -> Any:

@@ -7,6 +7,7 @@ from bench.errors import JobError
 from bench.export import onnx
 from bench.export.format import Exporter, Floats, Format, Run, Source, Wanted
 from bench.export.runtime import python_runtime
+from bench.measure.nvml import require_gpu
 
 
 def _engine(exporter: Exporter) -> Exporter:
@@ -82,4 +83,5 @@ FORMAT = Format(
     static=True,
     several_threads=False,
     device="cuda",
+    needs=require_gpu,
 )

@@ -7,8 +7,8 @@ from typing import Any
 
 
 @contextmanager
-def avoided(model: Any) -> Iterator[None]:
-    """Have Keras export so that tf2onnx finds one input and one graph.
+def avoided(model: Any) -> Iterator[list[str]]:
+    """Have Keras export so that tf2onnx finds one input and one graph, and yield in words what is done for it.
 
     A tensor that a layer holds and that is no variable would become an input of the network: `Normalization` has two. A function
     that Keras compiles by itself, as it does a convolution in groups, would stay a call ('StatefulPartitionedCall').
@@ -17,25 +17,27 @@ def avoided(model: Any) -> Iterator[None]:
     import numpy as np
     import tensorflow as tf
 
+    done = ["functions inlined"]
     for layer in model._flatten_layers(include_self=False):
         if isinstance(layer, keras.layers.Normalization):
             layer.mean, layer.variance = np.asarray(layer.mean), np.asarray(layer.variance)
+            done.append("Normalization's tensors made constants")
     tf.config.run_functions_eagerly(True)  # Of functions within one that is traced: they become part of it.
     try:
-        yield
+        yield done
     finally:
         tf.config.run_functions_eagerly(False)
 
 
-def replace_erfc(file: Path) -> None:
-    """Write 1 - Erf for Erfc, which TensorFlow's GELU has and ONNX lacks."""
+def replace_erfc(file: Path) -> list[str]:
+    """Write 1 - Erf for Erfc, which TensorFlow's GELU has and ONNX lacks; return in words what was done, where anything was."""
     import onnx
     from onnx import helper
 
     model = onnx.load(file)
     nodes = list(model.graph.node)
     if not any(node.op_type == "Erfc" for node in nodes):
-        return
+        return []
     one = helper.make_tensor("one", onnx.TensorProto.FLOAT, (), [1.0])
     model.graph.initializer.append(one)
     del model.graph.node[:]
@@ -46,3 +48,4 @@ def replace_erfc(file: Path) -> None:
             node = helper.make_node("Sub", [one.name, erf], node.output, node.name)
         model.graph.node.append(node)
     onnx.save(model, file)
+    return ["1 - Erf for Erfc"]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from bench.errors import JobError
+from bench.errors import JobError, last_words
 from bench.export import savedmodel, tfjs_environment
 from bench.export.format import Answer, Exporter, Format, Question, Source, Wanted
 from bench.plan.files import PACKAGE
@@ -24,9 +24,9 @@ def _from_keras(source: Source, wanted: Wanted) -> str:
     saved = wanted.artifact.with_name("savedmodel")
     method = savedmodel.from_keras(source, wanted._replace(artifact=saved))
     convert(saved, wanted.artifact)
-    _flatten_biases(wanted.artifact)
+    flattened = _flatten_biases(wanted.artifact)
     shutil.rmtree(saved)
-    return f"{method}; tensorflowjs_converter without oneDNN"
+    return f"{method}; tensorflowjs_converter without oneDNN{', biases flattened' if flattened else ''}"
 
 
 def convert(saved: Path, artifact: Path) -> None:
@@ -51,23 +51,24 @@ def convert(saved: Path, artifact: Path) -> None:
     except subprocess.TimeoutExpired:
         raise JobError(f"tensorflowjs_converter: no end within {LIMIT_SECONDS:g} s") from None
     if done.returncode:
-        lines = [line for line in done.stderr.splitlines() if line.strip()] or ["no word"]
-        raise JobError(f"tensorflowjs_converter: {lines[-1].strip()}")
+        raise JobError(f"tensorflowjs_converter: {last_words(done.returncode, done.stderr)}")
 
 
-def _flatten_biases(artifact: Path) -> None:
+def _flatten_biases(artifact: Path) -> bool:
     """Give every bias in a convolution its one axis, of the four in which a folded normalisation leaves it; the values stay.
 
-    WebAssembly's kernel takes no other ('FusedConv2D only supports rank-1 bias').
+    WebAssembly's kernel takes no other ('FusedConv2D only supports rank-1 bias'). Return whether there was one to be changed.
     """
     file = artifact / "model.json"
     model = json.loads(file.read_bytes())
     convolutions = [node for node in model["modelTopology"]["node"] if node["op"].startswith("_FusedConv2D")]
     biases = {node["input"][2] for node in convolutions}
-    for weight in (weight for group in model["weightsManifest"] for weight in group["weights"]):
-        if weight["name"] in biases:
-            weight["shape"] = weight["shape"][-1:]
+    weights = (weight for group in model["weightsManifest"] for weight in group["weights"])
+    folded = [weight for weight in weights if weight["name"] in biases and len(weight["shape"]) > 1]
+    for weight in folded:
+        weight["shape"] = weight["shape"][-1:]
     file.write_text(json.dumps(model))
+    return bool(folded)
 
 
 def _answer(question: Question) -> Answer:
@@ -77,8 +78,7 @@ def _answer(question: Question) -> Answer:
     said = done.stderr.decode(errors="replace")
     print(textwrap.indent(said, "  "), file=sys.stderr)  # Its last word comes in our own.
     if done.returncode:
-        lines = [line for line in said.splitlines() if line.strip()] or [f"it ended with status {done.returncode}"]
-        raise JobError(f"in Node.js: {lines[-1].strip()}")
+        raise JobError(f"in Node.js: {last_words(done.returncode, said)}")
     if question.logits is not None:
         keep_logits(question)
     return msgspec.json.decode(done.stdout, type=Answer)

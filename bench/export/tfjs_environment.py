@@ -4,6 +4,7 @@ Made once under the cache directory, whole or not at all, and used again.
 """
 
 import fcntl
+import hashlib
 import importlib.util
 import os
 import re
@@ -23,6 +24,7 @@ _VERSION = "4.22.0"
 _CONVERTER = (f"tensorflowjs=={_VERSION}", "ydf==0.11.0", "setuptools<81")
 _RUNTIME = (f"@tensorflow/tfjs@{_VERSION}", f"@tensorflow/tfjs-backend-wasm@{_VERSION}")
 _NPM_REASON = re.compile(r"npm (?:error|ERR!) (?!code |syscall |errno |path |dest )(.+)")
+_PINS = hashlib.sha256(" ".join(_CONVERTER + _RUNTIME).encode()).hexdigest()[:8]
 LIMIT_SECONDS = 3600.0  # Of each step; the longest fetches 2 GB.
 
 
@@ -30,7 +32,7 @@ def place() -> Path:
     """Return the folder of the environment, made or not, below $BENCH_ENVIRONMENTS or ~/.cache/imagebench/environments."""
     said = os.environ.get("BENCH_ENVIRONMENTS")
     root = Path(said).expanduser() if said else Path.home() / ".cache" / "imagebench" / "environments"
-    return root / f"tfjs-{_VERSION}-python{sys.version_info.major}.{sys.version_info.minor}"
+    return root / f"tfjs-{_VERSION}-{_PINS}-python{sys.version_info.major}.{sys.version_info.minor}"
 
 
 def python() -> Path:
@@ -46,14 +48,14 @@ def modules() -> Path:
 def needs() -> None:
     """Raise `Unavailable` where the environment has not been made, or Node.js is missing."""
     _find("node")
-    if not place().exists():
+    if not _is_whole():
         raise Unavailable(f"TensorFlow.js's environment is not there: {place()}; bench run and bench export make it")
 
 
 def prepare(tell: Tell) -> None:
     """Make the environment if it is not there, and tell how far it is; raise `Unavailable` with what stopped it."""
     _find("node")
-    if place().exists():
+    if _is_whole():
         return
     _find("npm")
     try:
@@ -62,14 +64,24 @@ def prepare(tell: Tell) -> None:
         raise Unavailable(f"TensorFlow.js's environment could not be made: {error}") from None
 
 
+def _is_whole() -> bool:
+    """Return whether the environment is there, and the Python that it was made of."""
+    return python().exists() and modules().exists()
+
+
 def _prepare(tell: Tell) -> None:
     place().parent.mkdir(parents=True, exist_ok=True)
-    with place().with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # Another run may be making it.
-        if place().exists():
+    with place().with_name(f"{place().name}.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            tell(f"TensorFlow.js: waiting for another run that makes {place()}")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        if _is_whole():
             return
         beside = place().with_name(f"{place().name}.part")
-        shutil.rmtree(beside, ignore_errors=True)
+        for folder in (place(), beside):  # An environment whose Python was removed does not run.
+            shutil.rmtree(folder, ignore_errors=True)
         try:
             _make(beside, tell)
             beside.rename(place())

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from bench.errors import Unavailable
 from bench.measure.telemetry import Reading
 
 # Bits of the reasons for a lower clock (nvml.h, nvmlClocksEventReasons).
@@ -71,6 +72,7 @@ class NoGpu:
     """What stands in a GPU's place where NVML does not open it: nothing but the reason."""
 
     def __init__(self, reason: str) -> None:
+        self.reason = reason
         self.names: tuple[str, ...] = ()
         self.missing = dict.fromkeys(ALL, reason)
 
@@ -93,6 +95,13 @@ def open_gpu(device: str, wanted: Sequence[str] = ALL) -> Gpu | NoGpu:
         return Gpu(pynvml, handle(pynvml, str(number) if names is None else names[number]), wanted)
     except pynvml.NVMLError as error:
         return NoGpu(f"NVML: {error}")
+
+
+def require_gpu() -> None:
+    """Raise `Unavailable` where there is no NVIDIA GPU to run on."""
+    found = open_gpu("cuda", ())
+    if isinstance(found, NoGpu):
+        raise Unavailable(f"it runs on an NVIDIA GPU, and there is none ({found.reason})")
 
 
 def visible() -> list[str] | None:

@@ -98,6 +98,7 @@ def figures(record: Record) -> dict[str, Value]:
                 "first_inference_seconds": export.main.first_inference_seconds,
                 "maximum_absolute_error": export.maximum_absolute_error,
                 "maximum_relative_error": export.maximum_relative_error,
+                "maximum_centred_error": export.maximum_centred_error,
                 "top1_agreement": export.top1_agreement,
                 "source_top1": export.source_top1,
                 "artifact_top1": export.test_top1,

@@ -145,7 +145,9 @@ class ArtifactTiming(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 class Export(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="export", tag_field="kind"):
     """An artifact that agrees with its source; errors are over all logits of `compared_images` images of the test split.
 
-    `maximum_relative_error` is the maximum absolute error over the largest absolute logit. `top1_agreement`: the share of images
+    `maximum_relative_error` is the maximum absolute error over the largest absolute logit, and `maximum_centred_error` over the
+    furthest that a logit of the source lies from the mean of its class: an artifact that answers the same for every image has
+    one of 0.5 or more; None where nobody asked. `top1_agreement`: the share of images
     with the same top-1 as the source's, or with several labels of images and labels with the same answer. `source_top1` and
     `test_top1`: the accuracy of the source and of the artifact on the test split, where the source was trained for it.
     `training_frameworks`: those that the process which ran the artifact had imported; None where nobody looked.
@@ -158,6 +160,7 @@ class Export(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     compared_images: int
     maximum_absolute_error: float
     maximum_relative_error: float
+    maximum_centred_error: float | None = None
     top1_agreement: float
     source_top1: float | None = None
     test_top1: float | None = None

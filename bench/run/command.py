@@ -26,7 +26,6 @@ from bench.report.readme import heading
 from bench.report.table import Table, show
 from bench.report.tables import tables
 from bench.run.ceilings import ceilings_job
-from bench.run.formats import prepare
 from bench.run.installation import Installation, opened
 from bench.run.launcher import Isolation
 from bench.run.progress import Progress, duration
@@ -92,7 +91,6 @@ def _measure(options: Options, isolation: Isolation, others: Others, stored: "St
         isolation=isolation,
         time_budget_seconds=options.time_budget_seconds,
         others=others,
-        refused=prepare(todo),
     )
     if (limits := ceilings_job(todo)) is not None:
         todo = (limits, *todo)

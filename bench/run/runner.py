@@ -21,6 +21,7 @@ from bench.records.rates import rate
 from bench.records.record import FINAL, Outcome, Record
 from bench.records.store import Writer, read_file
 from bench.run.batch_size import largest_that_fits
+from bench.run.formats import prepare
 from bench.run.hashes import hashes
 from bench.run.installation import Installation
 from bench.run.launcher import Isolation, Launched, Launcher
@@ -33,8 +34,7 @@ COOLING_SECONDS = 120.0
 class Run(msgspec.Struct, frozen=True, kw_only=True):
     """What a run needs to know besides its jobs. `file` takes the records; the logs lie beside it in logs/<name>.
 
-    `others`: the installation and the environment of each side that does not run here. `refused`: by framework and measurement
-    the outcome of exports that cannot be had.
+    `others`: the installation and the environment of each side that does not run here.
     """
 
     file: Path
@@ -42,7 +42,6 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     isolation: Isolation
     time_budget_seconds: float | None
     others: Mapping[Side | None, tuple[Installation, Environment]] = {}
-    refused: Mapping[tuple[str, str], Outcome] = {}
 
     @property
     def name(self) -> str:
@@ -74,6 +73,7 @@ def run_jobs(jobs: Sequence[Job], run: Run, progress: Progress) -> int:
         jobs = with_weights_files(jobs, run)
         groups = [group for group in together(jobs) if any(runner.final_record(job) is None for job in group)]
         waiting = [job for group in groups for job in group]
+        runner.prepare(waiting)
         progress.begin(waiting, done=len(jobs) - len(waiting))
         left = len(waiting)
         for group in groups:
@@ -100,6 +100,11 @@ class _Runner:
         self._progress = progress
         self._records = {record.key: record for record in read_file(run.file)}
         self._logs = len(self._records)
+        self._refused: Mapping[tuple[str, str], Outcome] = {}
+
+    def prepare(self, jobs: Sequence[Job]) -> None:
+        """Fetch what the exports among some jobs need, of the cells that can be measured here."""
+        self._refused = prepare([job for job in jobs if refusal(job.cell) is None])
 
     def final_record(self, job: Job) -> Record | None:
         """Return the record that makes this job done: final, and made by the same card, recipe and protocol.
@@ -140,7 +145,7 @@ class _Runner:
 
     def _measure(self, jobs: Sequence[tuple[Job, Job]]) -> list[Record]:
         """Measure jobs, each as asked for and with its size, and append their records."""
-        refused = {job.key: outcome for job, resolved in jobs if (outcome := _refuse(resolved, self._run.refused))}
+        refused = {job.key: outcome for job, resolved in jobs if (outcome := _refuse(resolved, self._refused))}
         records = [
             self._append(job, resolved, _without_process(refused[job.key]), None)
             for job, resolved in jobs

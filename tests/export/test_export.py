@@ -431,7 +431,7 @@ def test_the_agreement_is_of_every_image_and_the_gate_of_all_sizes(tmp_path: Pat
     values[0] /= 10
     np.save(tmp_path / "pixels.npy", values.reshape(100, 3, 2, 2))
     found = measure.compare(made, tmp_path / "pixels.npy", values, 1, False)
-    assert found.agreement == (100, 0, 0, 1)
+    assert found.agreement == (100, 0, 0, 0, 1)
 
 
 @pytest.mark.parametrize("several_labels", [False, True])
@@ -453,8 +453,36 @@ def test_agreement_is_of_the_largest_logit():
     assert said.images == 2
     assert said.absolute == pytest.approx(1.1)
     assert said.relative == pytest.approx(1.1 / 4)
+    assert said.centred == pytest.approx(1.1 / 3.5)
     assert said.decisions == 0.5
     assert gate.agreement(expected, -found, several_labels=True).decisions == 0
+
+
+def test_what_answers_the_same_for_every_image_never_passes_though_its_source_hardly_decides():
+    """Of a network that has learned little: each image changes a hundredth of a logit, and no decision."""
+    expected = np.tile(np.array([1.0, 0.0, -1.0], np.float32), (256, 1))
+    expected += np.random.default_rng(0).uniform(-0.01, 0.01, expected.shape).astype(np.float32)
+    middle = (expected.max(axis=0) + expected.min(axis=0)) / 2
+    for blind in (expected.mean(axis=0), middle, expected[0]):
+        said = gate.agreement(expected, np.tile(blind, (256, 1)))
+        assert said.decisions == 1
+        assert said.relative < gate.TOLERANCES["int8"].error / 20
+        with pytest.raises(Disagrees, match="of what images change of one"):
+            gate.check("onnx-int8", "int8", said)
+    gate.check("onnx-int8", "int8", gate.agreement(expected, expected + np.float32(0.004)))
+    same = np.tile(expected[0], (256, 1))
+    with pytest.raises(Disagrees, match="of what images change of one"):
+        gate.check("onnx", "fp32", gate.agreement(same, same * np.float32(1.00001)))
+
+
+def test_images_of_one_in_thousands_may_be_decided_otherwise_in_32_bits():
+    expected = np.random.default_rng(0).normal(size=(5000, 3)).astype(np.float32)
+    expected[0] = 1.0, 1.00001, 0.0
+    found = expected.copy()
+    found[0] = 1.00001, 1.0, 0.0
+    gate.check("onnx", "fp32", gate.agreement(expected, found))
+    with pytest.raises(Disagrees, match=r"decides the same for 99\.609% of 256 images \(asked 99\.9%\)"):
+        gate.check("onnx", "fp32", gate.agreement(expected[:256], found[:256]))
 
 
 def test_another_number_of_logits_disagrees():
