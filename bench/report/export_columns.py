@@ -16,17 +16,43 @@ def _timings(row: Row, threads: int | None = None, *, several: bool = False) -> 
     return [timing for timing in found if timing is not None]
 
 
-def _export_latency(share: float, threads: int | None = None) -> Callable[[Row], str]:
-    """Return a column of a percentile of single images' requests, with so many threads or the most."""
-    return lambda row: milliseconds([timing.latency_seconds for timing in _timings(row, threads)], share)
+def is_timed(row: Row) -> bool:
+    """Return whether any requests were timed: where none were, nobody asked for a quiet machine, and no seconds are shown."""
+    return any(timing.latency_seconds for timing in _timings(row))
 
 
-def _export_rate(threads: int | None = None) -> Callable[[Row], str]:
-    """Return a column of the images a second in requests of several images: all images over all time."""
-    return lambda row: rate(
+def _alone(row: Row, *, several: bool = False) -> list[ArtifactTiming]:
+    """Return the timings with one thread, of what ran with more as well."""
+    timings = _timings(row, several=several)
+    return _timings(row, 1, several=several) if any(timing.threads > 1 for timing in timings) else []
+
+
+def _latency(timings: Callable[[Row], list[ArtifactTiming]], share: float) -> Callable[[Row], str]:
+    """Return a column of a percentile of single images' requests."""
+    return lambda row: milliseconds([timing.latency_seconds for timing in timings(row)], share)
+
+
+def _seconds(field: str) -> Callable[[Row], str]:
+    """Return a column of what a process took once, with the most threads."""
+    return lambda row: (
+        milliseconds([[getattr(timing, field)] for timing in _timings(row)], 0.5) if is_timed(row) else NOTHING
+    )
+
+
+def _export_seconds(row: Row) -> str:
+    return number(median([export.export_seconds for export in row.figures(Export)])) if is_timed(row) else NOTHING
+
+
+def _threads(row: Row) -> str:
+    return str(row.first(Export).main.threads) if is_timed(row) else NOTHING
+
+
+def _rate(timings: Sequence[ArtifactTiming]) -> str:
+    """Return the images a second in requests of several images: all images over all time."""
+    return rate(
         [
             timing.batch_size * len(timing.latency_seconds) / math.fsum(timing.latency_seconds)
-            for timing in _timings(row, threads, several=True)
+            for timing in timings
             if timing.latency_seconds
         ]
     )
@@ -50,16 +76,17 @@ EXPORTS: Columns = EXPORTED | {
     "Format": lambda row: row.records[0].measurement.partition(":")[2],
     "Made by; run by": lambda row: f"{row.first(Export).method}; {row.first(Export).runtime}",
     "Precision": lambda row: row.first(Export).precision,
-    "Export, s": lambda row: number(median([export.export_seconds for export in row.figures(Export)])),
+    "Export, s": _export_seconds,
     "MiB": lambda row: number(row.first(Export).artifact_bytes / 2**20),
-    "Load, ms": lambda row: milliseconds([[timing.load_seconds] for timing in _timings(row)], 0.5),
-    "First, ms": lambda row: milliseconds([[timing.first_inference_seconds] for timing in _timings(row)], 0.5),
-    "p50, ms": _export_latency(0.5),
-    "p90, ms": _export_latency(0.9),
-    "p99, ms": _export_latency(0.99),
-    "p50, 1 thread": _export_latency(0.5, threads=1),
-    "img/s, batch": _export_rate(),
-    "img/s, 1 thread": _export_rate(threads=1),
+    "Threads": _threads,
+    "Load, ms": _seconds("load_seconds"),
+    "First, ms": _seconds("first_inference_seconds"),
+    "p50, ms": _latency(_timings, 0.5),
+    "p90, ms": _latency(_timings, 0.9),
+    "p99, ms": _latency(_timings, 0.99),
+    "p50, 1 thread": _latency(_alone, 0.5),
+    "img/s, batch": lambda row: _rate(_timings(row, several=True)),
+    "img/s, 1 thread": lambda row: _rate(_alone(row, several=True)),
     "Peak, MiB": lambda row: mebibytes(
         max((timing.peak_resident_bytes for timing in _timings(row) if timing.peak_resident_bytes), default=None)
     ),

@@ -67,13 +67,14 @@ INFERENCE: Notes = {
 }
 EXPORTS: Notes = {
     "": "Exports: of the model that the cell's accuracy has trained or, where there is no top-1, of one that learned for eight "
-    "steps. The artifact of each row is run in processes of its own. Load, first and latency are of single images with "
-    "every core, in Node.js with its one thread; img/s are of the cell's batch. MiB: all that was written, without what runs it. "
-    "The largest error is "
-    "over all logits of the compared images, as a share of the largest logit. An artifact beyond the tolerance of its "
-    "precision (docs/exports.md) has no row there but one under 'Not measured'.",
-    "Peak, MiB": "Peak of an export: the most memory that the runtime's process had, its imports included; of Chromium the "
-    "sum over its processes.",
+    "steps. The artifact of each row is run in processes of its own. MiB: all that was written, without what runs it. The "
+    "largest error is over all logits of the compared images, as a share of the largest logit. An artifact beyond the "
+    "tolerance of its precision (docs/exports.md) has no row there but one under 'Not measured'.",
+    "Threads": "Threads: every physical core, or as many as the format's runtime takes: one in Node.js and on a GPU, in a page "
+    "half of the logical processors at most. Load, first and latency are of single images with so many, and img/s of the cell's "
+    "batch.",
+    "Peak, MiB": "Peak of an export: the most memory that the runtime's process had while it answered single images, its imports "
+    "included; of Chromium the sum over its processes.",
     "Lost, points": "Lost: the source's top-1 less the artifact's, on the same images of the test split.",
     "Flags": _FLAGS,
 }
@@ -85,7 +86,8 @@ FORMATS_BY_MODEL: Notes = {
 EXPORT_CHOICE: Notes = {
     "": "The best of the formats above, of those that passed, and every other that is as good by what one process and one test "
     "split can tell: lowest p50 of single images within 75 %, with whatever number of threads gave it; fewest bytes within 1 %; "
-    "and least top-1 lost on the test split, where it was tested, within five images (what gains counts as 0).",
+    "and least top-1 lost on the test split, where it was tested, within five images (what gains counts as 0). Where the cell is "
+    "a GPU's, only formats whose runtime is named for it run there; the others run on its host's processor.",
 }
 MULTILABEL: Notes = {
     "": "Several labels an image: scores on the test split, from 0 to 1: the mean over seeds, and in brackets each. Chosen: with "

@@ -193,9 +193,9 @@ def _formats_by_model(said: str, records: Sequence[Record]) -> Table:
 
 
 def _export_choice(said: str, records: Sequence[Record]) -> Table:
-    """Return a table of the best format of each model that was exported to several: for latency, size, and accuracy kept."""
+    """Return a table of the best format of each model that several were timed of: for latency, size, and accuracy kept."""
     models: dict[Cell, list[Row]] = defaultdict(list)
-    for row in _export_rows(records):
+    for row in filter(export_columns.is_timed, _export_rows(records)):
         models[row.cell].append(row)
     rows = [
         (*(show(own[0]) for show in export_columns.EXPORTED.values()), *export_columns.best_formats(own))

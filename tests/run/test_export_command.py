@@ -99,10 +99,13 @@ def same(said: str, expected: str, points: float) -> bool:
 
 
 # How far an example's probability may be from the model's, in points.
-POINTS = {"fp32": 0.2, "int8": 20}
+POINTS = {"fp32": 0.2, "fp16": 2, "int8-weights": 20, "int8": 20}
 MADE = [
-    *(("torch", name) for name in ("onnx", "openvino", "torchscript", "torch-export", "aotinductor")),
-    *(("keras", name) for name in ("litert", "litert-int8", "savedmodel")),
+    *(
+        ("torch", name)
+        for name in ("onnx", "onnx-static", "onnx-int8", "openvino", "torchscript", "torch-export", "aotinductor")
+    ),
+    *(("keras", name) for name in ("litert", "litert-float16", "litert-dynamic", "litert-int8", "savedmodel")),
 ]
 
 
