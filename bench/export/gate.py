@@ -30,16 +30,12 @@ TOLERANCES: dict[Precision, Tolerance] = {
 }
 
 
-# Whatever an artifact answers that answers the same for every image, it is this far off: of any class it can lie in the middle
-# of the source's logits at best.
-BLIND = 0.5
-
-
 class Agreement(NamedTuple):
     """How alike two sets of logits are, over `images` images: the largest absolute error, and that as two shares.
 
     `relative`: of the largest absolute expected logit. `centred`: of the furthest that an expected logit lies from the mean of
-    its class; infinite where an artifact differs from a source that answers the same for every image.
+    its class; infinite where an artifact differs from a source that answers the same for every image. What answers the same for
+    every image is off by half of it or more: in the middle of a class's logits at best.
     """
 
     images: int
@@ -69,13 +65,11 @@ def agreement(expected: Floats, found: Floats, several_labels: bool = False) -> 
 
 
 def check(name: str, precision: Precision, found: Agreement) -> None:
-    """Raise `Disagrees` where an artifact is further from its source than its precision is allowed, or may not see its images."""
+    """Raise `Disagrees` where an artifact is further from its source than its precision is allowed."""
     allowed = TOLERANCES[precision]
-    alike = found.relative <= allowed.error and found.decisions >= allowed.decisions
-    if alike and (found.centred < BLIND or found.images == 1):
+    if found.relative <= allowed.error and found.decisions >= allowed.decisions:
         return
     raise Disagrees(
-        f"{name} differs from its source by {found.relative:.2g} of the largest logit (allowed {allowed.error:g}) and by "
-        f"{found.centred:.2g} of what images change of one (below {BLIND:g}), and decides the same for "
-        f"{found.decisions:.3%} of {found.images} images (asked {allowed.decisions:.1%})"
+        f"{name} differs from its source by {found.relative:.2g} of the largest logit (allowed {allowed.error:g}), and "
+        f"decides the same for {found.decisions:.3%} of {found.images} images (asked {allowed.decisions:.1%})"
     )

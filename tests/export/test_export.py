@@ -458,7 +458,7 @@ def test_agreement_is_of_the_largest_logit():
     assert gate.agreement(expected, -found, several_labels=True).decisions == 0
 
 
-def test_what_answers_the_same_for_every_image_never_passes_though_its_source_hardly_decides():
+def test_what_answers_the_same_for_every_image_is_off_by_half_of_what_images_change_or_more():
     """Of a network that has learned little: each image changes a hundredth of a logit, and no decision."""
     expected = np.tile(np.array([1.0, 0.0, -1.0], np.float32), (256, 1))
     expected += np.random.default_rng(0).uniform(-0.01, 0.01, expected.shape).astype(np.float32)
@@ -466,13 +466,9 @@ def test_what_answers_the_same_for_every_image_never_passes_though_its_source_ha
     for blind in (expected.mean(axis=0), middle, expected[0]):
         said = gate.agreement(expected, np.tile(blind, (256, 1)))
         assert said.decisions == 1
-        assert said.relative < gate.TOLERANCES["int8"].error / 20
-        with pytest.raises(Disagrees, match="of what images change of one"):
-            gate.check("onnx-int8", "int8", said)
-    gate.check("onnx-int8", "int8", gate.agreement(expected, expected + np.float32(0.004)))
-    same = np.tile(expected[0], (256, 1))
-    with pytest.raises(Disagrees, match="of what images change of one"):
-        gate.check("onnx", "fp32", gate.agreement(same, same * np.float32(1.00001)))
+        assert said.relative < 0.025
+        assert said.centred >= 0.5
+    assert gate.agreement(expected, expected + np.float32(0.004)).centred < 0.5
 
 
 def test_images_of_one_in_thousands_may_be_decided_otherwise_in_32_bits():
