@@ -90,7 +90,7 @@ def _prepare(tell: Tell) -> None:
 
 
 def _make(folder: Path, tell: Tell) -> None:
-    tell(f"TensorFlow.js, once, into {place()}: an environment for its converter, about 2 GB")
+    tell(f"TensorFlow.js, once, into {place()}: an environment for its converter, about 3 GB")
     interpreter = folder / "venv" / "bin" / "python"
     _run("a virtual environment", tell, sys.executable, "-m", "venv", str(folder / "venv"))
     if importlib.util.find_spec("uv") is not None:
