@@ -99,8 +99,8 @@ def write_pixels(trial: Trial, split: Split, file: Path) -> Path:
     needed, free = len(split) * one.nbytes, shutil.disk_usage(file.parent).free
     if needed > free:  # A file that is mapped and finds no room ends the process.
         raise JobError(
-            f"{needed / 2**30:.1f} GiB of images for the artifact find no room in {file.parent.parent}, where "
-            f"{free / 2**30:.1f} are free: name another folder in TMPDIR"
+            f"{needed / 2**30:.1f} GiB of images for the artifact find no room in {file.parent}, on whose disk "
+            f"{free / 2**30:.1f} GiB are free"
         )
     pixels = np.lib.format.open_memmap(file, "w+", np.float32, (len(split), *one.shape[1:]))
     for part in parts:

@@ -17,14 +17,13 @@ def avoided(model: Any) -> Iterator[list[str]]:
     import numpy as np
     import tensorflow as tf
 
-    done = ["functions inlined"]
-    for layer in model._flatten_layers(include_self=False):
-        if isinstance(layer, keras.layers.Normalization):
-            layer.mean, layer.variance = np.asarray(layer.mean), np.asarray(layer.variance)
-            done.append("Normalization's tensors made constants")
+    layers = model._flatten_layers(include_self=False)
+    holding = [layer for layer in layers if isinstance(layer, keras.layers.Normalization)]
+    for layer in holding:
+        layer.mean, layer.variance = np.asarray(layer.mean), np.asarray(layer.variance)
     tf.config.run_functions_eagerly(True)  # Of functions within one that is traced: they become part of it.
     try:
-        yield done
+        yield ["functions inlined", *(["Normalization's tensors made constants"] if holding else [])]
     finally:
         tf.config.run_functions_eagerly(False)
 

@@ -25,7 +25,7 @@ _CONVERTER = (f"tensorflowjs=={_VERSION}", "ydf==0.11.0", "setuptools<81")
 _RUNTIME = (f"@tensorflow/tfjs@{_VERSION}", f"@tensorflow/tfjs-backend-wasm@{_VERSION}")
 _NPM_REASON = re.compile(r"npm (?:error|ERR!) (?!code |syscall |errno |path |dest )(.+)")
 _PINS = hashlib.sha256(" ".join(_CONVERTER + _RUNTIME).encode()).hexdigest()[:8]
-LIMIT_SECONDS = 3600.0  # Of each step; the longest fetches 2 GB.
+LIMIT_SECONDS = 3600.0  # Of each step; the longest fetches gigabytes.
 
 
 def place() -> Path:

@@ -147,7 +147,7 @@ class Export(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     `maximum_relative_error` is the maximum absolute error over the largest absolute logit, and `maximum_centred_error` over the
     furthest that a logit of the source lies from the mean of its class: an artifact that answers the same for every image has
-    one of 0.5 or more; None where nobody asked. `top1_agreement`: the share of images
+    one of 0.5 or more; None where nobody asked, or all answers of the source are alike. `top1_agreement`: the share of images
     with the same top-1 as the source's, or with several labels of images and labels with the same answer. `source_top1` and
     `test_top1`: the accuracy of the source and of the artifact on the test split, where the source was trained for it.
     `training_frameworks`: those that the process which ran the artifact had imported; None where nobody looked.

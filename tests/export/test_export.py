@@ -182,6 +182,21 @@ def test_images_of_every_class_are_compared(make_job: MakeJob, execute_here: Exe
     assert set(compared[0]) == set(range(10))
 
 
+def test_images_that_would_fill_the_disk_are_told(
+    make_job: MakeJob, execute_here: Execute, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(measure.shutil, "disk_usage", lambda folder: SimpleNamespace(free=1000))
+    outcome = execute_here(make_job("export:torchscript", framework="timm", architecture="resnet18"))
+    assert outcome.status == "failed"
+    assert "of images for the artifact find no room in" in str(outcome.reason)
+
+
+def test_a_format_of_a_gpu_is_unavailable_where_there_is_none(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    with pytest.raises(Unavailable, match="it runs on an NVIDIA GPU, and there is none"):
+        find("tensorrt").needs()
+
+
 def test_what_a_format_cannot_be_made_from_is_unsupported(make_job: MakeJob, execute_here: Execute):
     outcome = execute_here(make_job("export:onnx", framework="timm", architecture="resnet18", precision="bf16"))
     assert outcome.status == "unsupported"

@@ -111,6 +111,30 @@ def test_without_node_there_is_no_row_but_a_reason(monkeypatch: pytest.MonkeyPat
         tfjs_environment.prepare(print)
 
 
+@pytest.mark.skipif(shutil.which("node") is None, reason="no Node.js on the path")
+def test_an_environment_whose_python_is_gone_is_made_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    def make(folder: Path, tell: object) -> None:
+        (folder / "venv" / "bin").mkdir(parents=True)
+        (folder / "venv" / "bin" / "python").symlink_to(sys.executable)
+        (folder / "node_modules").mkdir()
+        made.append(folder)
+
+    made: list[Path] = []
+    monkeypatch.setenv("BENCH_ENVIRONMENTS", str(tmp_path))
+    monkeypatch.setattr(tfjs_environment, "_make", make)
+    monkeypatch.setattr(tfjs_environment, "_find", lambda program: None)
+    tfjs_environment.prepare(print)
+    tfjs_environment.prepare(print)
+    assert len(made) == 1
+    tfjs_environment.python().unlink()
+    tfjs_environment.python().symlink_to(tmp_path / "removed")
+    with pytest.raises(Unavailable, match="is not there"):
+        tfjs_environment.needs()
+    tfjs_environment.prepare(print)
+    assert len(made) == 2
+    tfjs_environment.needs()
+
+
 def test_without_chromium_there_is_no_row_but_a_reason(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(Unavailable, match="apt-get install chromium"):

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from bench.plan.cell import Job
-from bench.run import formats
+from bench.records.record import Outcome
+from bench.run import formats, runner
+from bench.run.progress import Progress
 from bench.run.runner import Run, with_weights_files
 
 
@@ -27,6 +29,24 @@ def test_nothing_is_fetched_for_what_cannot_be_made_from_a_framework(
     }
     assert refused["timm", "export:tfjs"].reason == "tfjs cannot be made from a torch model, only from keras-tensorflow"
     assert not (tmp_path / "environments").exists()
+
+
+def test_nothing_is_fetched_for_what_is_measured_already_or_cannot_be_measured_here(
+    make_job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    asked: list[list[str]] = []
+
+    def prepare(jobs: list[Job]) -> dict[tuple[str, str], Outcome]:
+        asked.append([job.cell.architecture for job in jobs])
+        return {}
+
+    monkeypatch.setattr(runner, "prepare", prepare)
+    run = Run(file=tmp_path / "run.jsonl", matrix_hash="", isolation="fork", time_budget_seconds=None)
+    here, elsewhere = make_job("build"), make_job("build", framework="timm", architecture="resnet18", precision="fp31")
+    for _ in range(2):
+        with Progress() as progress:
+            runner.run_jobs([here, elsewhere], run, progress)
+    assert asked == [["fake/well"], []]
 
 
 def test_exports_find_the_weights_of_their_cells_accuracy_or_share_what_the_first_has_learned(
