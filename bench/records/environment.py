@@ -45,6 +45,9 @@ PACKAGES = (
     "nvidia-cublas",
 )
 
+# By the field in which Linux lists what a processor has, of x86-64 and of Arm, how vector and matrix instructions begin.
+_EXTENSIONS = {"flags": ("avx", "fma", "amx"), "Features": ("asimd", "sve", "sme", "i8mm", "bf16")}
+
 
 class Gpu(msgspec.Struct, frozen=True, kw_only=True):
     """One GPU as NVML describes it; a field that NVML refuses is None."""
@@ -61,7 +64,9 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     """Everything outside the cell that a figure may depend on. It holds no host name and no path of ours.
 
     `gpus`: those that CUDA_VISIBLE_DEVICES leaves, in its order, which is that of `cuda`, `cuda:1` and so on. `code`: the
-    first 12 digits of the SHA-256 of this package's own source, installed or in a checkout.
+    first 12 digits of the SHA-256 of this package's own source, installed or in a checkout. `cpu_extensions`: the vector and
+    matrix instructions by which kernels are chosen, as the operating system names them; nothing where it names none. Two
+    processors that a hypervisor calls the same may differ in them, and in every figure.
     """
 
     system: str
@@ -79,6 +84,7 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     dirty: bool | None
     command: str
     code: str | None = None
+    cpu_extensions: tuple[str, ...] = ()
 
     def gpu(self, device: str) -> Gpu | None:
         """Return the GPU that a framework calls `cuda` or `cuda:1`; None for a CPU, or where NVML has told of none."""
@@ -92,10 +98,11 @@ def environment() -> Environment:
     """Return the environment of this process, read once."""
     commit, dirty = _commit()
     gpus, driver, cuda = read_gpus()
+    cpuinfo = _first_processor()
     return Environment(
         system=f"{platform.system()} {platform.release()} {platform.machine()}",
         python=platform.python_version(),
-        cpu=_cpu_name(),
+        cpu=cpu_name(cpuinfo),
         cpu_cores_physical=physical_cores(),
         cpu_cores_logical=os.cpu_count() or 1,
         cpu_governor=_first_line(Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")),
@@ -108,6 +115,7 @@ def environment() -> Environment:
         dirty=dirty,
         command=" ".join(["bench", *sys.argv[1:]]),
         code=code_hash(PACKAGE),
+        cpu_extensions=cpu_extensions(cpuinfo),
     )
 
 
@@ -216,12 +224,36 @@ def _gpu(nvml: object, handle: object) -> Gpu:
     )
 
 
-def _cpu_name() -> str:
+def _first_processor() -> dict[str, str]:
+    """Return what Linux tells of the first processor, by its own names; nothing elsewhere."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        first = Path("/proc/cpuinfo").read_text().partition("\n\n")[0]
     except OSError:
-        return platform.processor() or platform.machine()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+        return {}
+    return {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in first.splitlines())}
+
+
+def cpu_name(cpuinfo: Mapping[str, str]) -> str:
+    """Return a processor's name; a hypervisor may cut it down to the brand, so its family and model stand beside it."""
+    name = cpuinfo.get("model name") or platform.processor() or platform.machine()
+    numbers = [
+        f"{said} {cpuinfo[field]}"
+        for field, said in (("cpu family", "family"), ("model", "model"), ("CPU part", "part"))
+        if field in cpuinfo
+    ]
+    return f"{name} ({', '.join(numbers)})" if numbers else name
+
+
+def cpu_extensions(cpuinfo: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the vector and matrix instructions among what a processor of x86-64 or Arm says it has."""
+    return tuple(
+        sorted(
+            flag
+            for field, beginnings in _EXTENSIONS.items()
+            for flag in cpuinfo.get(field, "").split()
+            if flag.startswith(beginnings)
+        )
+    )
 
 
 def _first_line(file: Path) -> str | None:

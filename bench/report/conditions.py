@@ -137,6 +137,7 @@ _CONDITIONS: dict[str, tuple[str | None, Read]] = {
 }
 _MACHINE: dict[str, Read] = {
     "cpu": lambda one: f"{one.environment.cpu}, {one.environment.cpu_cores_physical} cores",
+    "cpu extensions": lambda one: " ".join(one.environment.cpu_extensions) or "unknown",
     "governor": lambda one: one.environment.cpu_governor or "unknown",
     "gpus": _gpus,
 }

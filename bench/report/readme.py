@@ -53,7 +53,8 @@ def machine(environment: Environment) -> str:
         f"{gpu.name}" + (f" (limit {gpu.power_limit_watts:.0f} W)" if gpu.power_limit_watts else "")
         for gpu in environment.gpus
     )
-    cores = f"{environment.cpu}, {environment.cpu_cores_physical} cores"
+    extensions = f" with {', '.join(environment.cpu_extensions)}" if environment.cpu_extensions else ""
+    cores = f"{environment.cpu}{extensions}; {environment.cpu_cores_physical} cores"
     memory = f"{environment.memory_bytes / 2**30:.0f} GiB of memory"
     driver = f" Driver {environment.driver}, CUDA {environment.cuda}." if environment.gpus else ""
     return f"Machine: {cores}, {memory}; GPU: {gpus or 'none'}.{driver} {environment.system}."

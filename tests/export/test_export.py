@@ -21,6 +21,7 @@ from bench.export import FORMATS, gate, make, measure
 from bench.export.find import find, find_exporter
 from bench.export.format import Question, Timed, Wanted
 from bench.export.make import Made
+from bench.export.onnx import loader
 from bench.frameworks import FRAMEWORKS, builder, source_kind
 from bench.frameworks.pytorch import TorchTrial
 from bench.frameworks.trial import Source
@@ -329,6 +330,33 @@ def test_a_model_of_an_opset_that_the_runtime_has_not_is_told(tmp_path: Path):
     np.save(tmp_path / "pixels.npy", np.zeros((1, 3, 2, 2), np.float32))
     with pytest.raises(JobError, match="opset"):
         made.ask(tmp_path / "pixels.npy", 1, 1)
+
+
+# Eight bits times eight, 64 of them added up: each product is more than half of what 16 bits hold.
+LARGEST_PRODUCTS = f"""<ir_version: 8, opset_import: ["": 17]>
+small (float[n, 64] pixels) => (float[n, 1] logits)
+<
+    float one = {{1}}, uint8 none = {{0}}, int8 signed_none = {{0}}, float wide = {{{64 * 127}}},
+    int8[64, 1] weights = {{{", ".join(["127"] * 64)}}}
+>
+{{
+    narrow = QuantizeLinear(pixels, one, none)
+    wide_again = DequantizeLinear(narrow, one, none)
+    matrix = DequantizeLinear(weights, one, signed_none)
+    product = MatMul(wide_again, matrix)
+    kept = QuantizeLinear(product, wide, none)
+    logits = DequantizeLinear(kept, wide, none)
+}}"""
+
+
+def test_eight_bits_do_not_overflow_on_a_processor_without_vnni(tmp_path: Path):
+    """With VNNI they never do; without, ONNX Runtime adds two products up in 16 bits where it is not told otherwise."""
+    import onnx
+
+    file = tmp_path / "model.onnx"
+    onnx.save(onnx.parser.parse_model(LARGEST_PRODUCTS), file)
+    run = loader("CPUExecutionProvider")(file, 1)
+    np.testing.assert_allclose(run(np.full((2, 64), 255, np.float32)), 64 * 127 * 255)
 
 
 @pytest.mark.parametrize(

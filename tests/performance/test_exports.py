@@ -21,8 +21,8 @@ from bench.measure.statistics import median_interval
 
 PROCESSES, REQUESTS, SIZE, THREADS = 10, 1000, 64, 2
 HERE = Path(__file__).parent
-FROM_TORCH = ("onnx", "openvino", "torchscript", "torch-export", "aotinductor")
-FROM_KERAS = ("litert", "savedmodel")
+FROM_TORCH = ("onnx", "onnx-int8", "openvino", "torchscript", "torch-export", "aotinductor")
+FROM_KERAS = ("litert", "litert-int8", "savedmodel")
 
 
 def source(name: str) -> Source:
@@ -45,9 +45,11 @@ def made(name: str, folder: Path) -> Path:
     chosen = find(name)
     chosen.prepare(print)
     artifact = folder / f"model{chosen.suffix}"
-    chosen.exporters[(model := source(name)).kind].export(model, Wanted(artifact, 1 if chosen.static else None))
     image = (3, SIZE, SIZE) if name in FROM_TORCH else (SIZE, SIZE, 3)
-    np.save(folder / "pixels.npy", np.random.default_rng(0).normal(size=(8, *image)).astype(np.float32))
+    pixels = np.random.default_rng(0).normal(size=(8, *image)).astype(np.float32)
+    np.save(folder / "pixels.npy", pixels)
+    wanted = Wanted(artifact, 1 if chosen.static else None, pixels if chosen.precision == "int8" else None)
+    chosen.exporters[(model := source(name)).kind].export(model, wanted)
     return artifact
 
 

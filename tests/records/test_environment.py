@@ -15,6 +15,8 @@ from bench.records import environment as module
 from bench.records.environment import (
     code_hash,
     commit_of,
+    cpu_extensions,
+    cpu_name,
     environment,
     one_cpu_a_core,
     physical_cores,
@@ -31,6 +33,26 @@ def test_it_names_the_machine_and_the_versions_but_no_host_and_no_path():
     assert socket.gethostname() not in told
     assert str(Path.home()) not in told
     assert str(Path(module.__file__).parent) not in told
+
+
+def test_two_processors_that_a_hypervisor_calls_the_same_are_told_apart():
+    older = {"model name": "AMD EPYC", "cpu family": "25", "model": "1", "flags": "fpu sse2 avx smep fma avx2"}
+    newer = older | {"cpu family": "26", "model": "2", "flags": f"{older['flags']} avx512f avx512_vnni"}
+    assert cpu_name(older) == "AMD EPYC (family 25, model 1)"
+    assert cpu_name(newer) == "AMD EPYC (family 26, model 2)"
+    assert cpu_extensions(older) == ("avx", "avx2", "fma")
+    assert cpu_extensions(newer) == ("avx", "avx2", "avx512_vnni", "avx512f", "fma")
+
+
+def test_an_arm_processor_has_a_part_and_its_extensions():
+    arm = {"processor": "0", "CPU part": "0xd4f", "Features": "fp asimd sve i8mm bf16 crc32"}
+    assert cpu_name(arm).endswith(" (part 0xd4f)")
+    assert cpu_extensions(arm) == ("asimd", "bf16", "i8mm", "sve")
+
+
+def test_a_system_that_tells_nothing_of_its_processor_has_a_name_for_it_all_the_same():
+    assert cpu_name({})
+    assert cpu_extensions({}) == ()
 
 
 def test_physical_cores_are_those_this_process_may_use():
