@@ -64,12 +64,15 @@ class Disagrees(JobError):
 
 
 def reason(error: BaseException) -> str:
-    """Return in one line why something failed: what we raise as it stands; of any other the line that each error begins with.
+    """Return in one line why something failed: what we raise as it stands, what the system refuses in its words with
+    the file; of any other the line that each error begins with.
 
     The innermost cause stands first, which says what stopped a library: those around it often only say that it did.
     """
     if isinstance(error, JobError):
         said = " ".join(str(error).split())
+    elif isinstance(error, OSError) and error.strerror and error.filename:
+        said = f"{error.strerror}: {error.filename}"
     else:
         first = next(iter(_COLOURS.sub("", str(error)).strip().splitlines()), "")
         said = f"{type(error).__name__}: {first.strip()}"

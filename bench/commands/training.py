@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from bench.commands.interruption import INTERRUPTED, signals_interrupt
-from bench.errors import JobError
+from bench.errors import JobError, UsageError
 
 
 def train(
@@ -125,5 +125,10 @@ def _tell_unfinished(folder: Path) -> None:
 
 
 def _named(formats: str | None) -> tuple[str, ...]:
-    """Return the names in a list, each once."""
-    return () if formats is None else tuple(dict.fromkeys(formats.split(",")))
+    """Return the names in a list, each once; raise `UsageError` for a list of none."""
+    if formats is None:
+        return ()
+    names = tuple(dict.fromkeys(filter(None, map(str.strip, formats.split(",")))))
+    if not names:
+        raise UsageError("no format is named; bench list formats has them all")
+    return names

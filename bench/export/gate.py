@@ -67,9 +67,13 @@ def agreement(expected: Floats, found: Floats, several_labels: bool = False) -> 
 def check(name: str, precision: Precision, found: Agreement) -> None:
     """Raise `Disagrees` where an artifact is further from its source than its precision is allowed."""
     allowed = TOLERANCES[precision]
-    if found.relative <= allowed.error and found.decisions >= allowed.decisions:
-        return
-    raise Disagrees(
-        f"{name} differs from its source by {found.relative:.2g} of the largest logit (allowed {allowed.error:g}), and "
-        f"decides the same for {found.decisions:.3%} of {found.images} images (asked {allowed.decisions:.1%})"
-    )
+    wrong = []
+    if not found.relative <= allowed.error:  # As for what is not a number.
+        wrong.append(
+            f"differs from its source by {found.relative:.2g} of the largest logit (allowed are {allowed.error:g})"
+        )
+    if not found.decisions >= allowed.decisions:
+        decided = f"{found.decisions:.3%} of {found.images} images (asked are {allowed.decisions:.1%})"
+        wrong.append(f"decides as its source for {decided}")
+    if wrong:
+        raise Disagrees(f"{name} {' and '.join(wrong)}")

@@ -138,4 +138,6 @@ def _why(lines: Sequence[str]) -> str:
 
 def _find(program: str) -> None:
     if shutil.which(program) is None:
-        raise Unavailable(f"TensorFlow.js needs Node.js, and there is no {program} on the path")
+        raise Unavailable(
+            f"TensorFlow.js needs Node.js, and there is no {program} on the path: apt-get install nodejs npm"
+        )

@@ -184,7 +184,10 @@ class TorchTrial:
         self.optimization.average_anew()
 
     def save(self, file: Path) -> None:
+        file.touch()
+        mode = file.stat().st_mode  # As any new file's; safetensors leaves one that nobody else may read.
         save_model(self.optimization.answering, str(file))  # Unlike save_file it takes weights that two layers share.
+        file.chmod(mode)
 
     def load(self, file: Path) -> None:
         load_model(self.module, file, device=str(self.device))

@@ -4,6 +4,8 @@ import importlib.util
 import shutil
 from pathlib import Path
 
+from bench.errors import Unavailable
+from bench.export.find import find
 from bench.records.environment import environment
 from bench.report.listing import frameworks
 from bench.report.readme import machine
@@ -16,6 +18,8 @@ _EXTRAS = (
     ("LiteRT export and run", ("ai_edge_litert",), "pip install 'imagebench[export]'"),
     ("bench.load, as a DataFrame", ("pandas",), "pip install 'imagebench[report]'"),
 )
+
+_BESIDE_PIP = ("tfjs", "tfjs-chromium")
 
 
 def findings() -> tuple[Table, ...]:
@@ -31,6 +35,7 @@ def findings() -> tuple[Table, ...]:
     compiler = shutil.which("g++") or shutil.which("clang++")
     advice = "" if compiler else "torch.compile needs a C++ compiler: apt-get install g++"
     rows.append(("Execution 'compiled' on the CPU in PyTorch", "yes" if compiler else "no", advice))
+    rows += [_runs(name) for name in _BESIDE_PIP]
     energy = any(Path("/sys/class/powercap").glob("intel-rapl*/energy_uj"))
     rows.append(
         (
@@ -41,6 +46,16 @@ def findings() -> tuple[Table, ...]:
     )
     columns = ("Ability", "Here", "Remark")
     return Table(title="This machine", columns=columns, labels=1, rows=tuple(rows)), frameworks()
+
+
+def _runs(name: str) -> tuple[str, str, str]:
+    """Return whether a format has the programs and the environment that no package brings."""
+    ability = f"Format {name}"
+    try:
+        find(name).needs()
+    except Unavailable as missing:
+        return ability, "no", str(missing)
+    return ability, "yes", ""
 
 
 def _gpu_rows(count: int) -> list[tuple[str, str, str]]:

@@ -38,6 +38,7 @@ _TOP1 = (
     "Top-1 of one seed: in brackets Wilson's 95 % interval for a test split of this size, which says nothing of other seeds; "
     "of several: their mean, and in brackets each. The epoch was chosen on validation."
 )
+_TOO_FEW = "'too few': 64 requests a process are needed at p90 and 662 at p99 (MLPerf LoadGen's rule)."
 _PUBLISHED = "Published figures are not measurements of ours."
 MODELS: Notes = {
     "": "Parameters as built, with a classifier for the data set's classes; published parameters with 1,000. FLOPs count two a "
@@ -59,7 +60,8 @@ TRAINING: Notes = {
 INFERENCE: Notes = {
     "img/s": _RATE,
     "p50, ms": "Latency is of single images: the percentile of each process's requests, their median over processes, and the "
-    "range as for rates. 'too few': 64 requests a process are needed at p90 and 662 at p99 (MLPerf LoadGen's rule).",
+    "range as for rates.",
+    "p99, ms": _TOO_FEW,
     "Of the ceiling": _CEILING,
     "J an image": _ENERGY,
     "Peak memory, MiB": _MEMORY,
@@ -75,13 +77,14 @@ EXPORTS: Notes = {
     "batch.",
     "Peak, MiB": "Peak of an export: the most memory that the runtime's process had while it answered single images, its imports "
     "included; of Chromium the sum over its processes.",
+    "p99, ms": _TOO_FEW,
     "Lost, points": "Lost: the source's top-1 less the artifact's, on the same images of the test split.",
     "Flags": _FLAGS,
 }
 FORMATS_BY_MODEL: Notes = {
     "": "Every model in every format: p50 of single images, with whatever number of threads was quickest, and 'passes' where "
     "none was timed; where an export has none its status, the reason of which stands under 'Not measured'; a dash where it was "
-    "not asked for.",
+    "not asked for, or not reached.",
 }
 EXPORT_CHOICE: Notes = {
     "": "The best of the formats above, of those that passed, and every other that is as good by what one process and one test "

@@ -4,6 +4,7 @@ Each in a process of its own: a converter may take the whole process with it, an
 Nothing here imports a framework, or NumPy, before the framework's environment is set.
 """
 
+import os
 import signal
 import subprocess
 import sys
@@ -66,6 +67,7 @@ def run(folder: Path, formats: Sequence[str], tell: Callable[[str], None]) -> It
     check_names(formats)
     read_json(folder / MODEL, Trained)  # Raises before anything is begun.
     for name in formats:
+        tell(f"{name}: exporting, and asking what was made about images of the test split")
         yield _export(folder, name, tell)
 
 
@@ -80,13 +82,14 @@ def export_all(folder: Path, formats: Sequence[str], tell: Callable[[str], None]
 
 
 def _export(folder: Path, name: str, tell: Callable[[str], None]) -> Exported:
-    with tempfile.TemporaryDirectory() as place:
+    with tempfile.TemporaryDirectory() as place, tempfile.TemporaryFile("w+", errors="replace") as log:
         outcome = Path(place, "outcome.json")
         with subprocess.Popen(
             [sys.executable, "-P", "-c", _PROCESS, str(PACKAGE.parent), str(folder), name, str(outcome)],
             process_group=0,  # An interruption is ours to pass on: once, and it clears up behind itself.
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
+            stderr=log,
             text=True,
             errors="replace",
         ) as process:
@@ -98,21 +101,30 @@ def _export(folder: Path, name: str, tell: Callable[[str], None]) -> Exported:
             except BaseException:
                 process.send_signal(signal.SIGINT)
                 raise
+        exported = Exported(format=name, reason=f"its process {how_ended(process.returncode)}")
         if outcome.exists():
-            return msgspec.json.decode(outcome.read_bytes(), type=Exported)
-        return Exported(format=name, reason=f"its process {how_ended(process.returncode)}")
+            exported = msgspec.json.decode(outcome.read_bytes(), type=Exported)
+        if exported.reason is not None:
+            log.seek(0)
+            print(log.read(), end="", file=sys.stderr, flush=True)
+        return exported
 
 
 def main(folder: str, name: str, outcome: str) -> None:
-    """Export to one format in this process, and leave in a file how that went."""
+    """Export to one format in this process, and leave in a file how that went.
+
+    What is told goes to standard output; what converters print there, in Python or below it, joins their errors.
+    """
     # A shell has it ignored in what it runs in the background.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    told = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
     try:
         trained = read_json(Path(folder, MODEL), Trained)
         use(trained.cell.framework)
         from bench.run.exported import export
 
-        made, agreement = export(Path(folder), trained, name)
+        made, agreement = export(Path(folder), trained, name, lambda said: print(said, file=told, flush=True))
         artifact = Artifact(
             file=str(Path(folder, "exports", name, made.artifacts[1].name)),
             artifact_bytes=made.artifact_bytes,

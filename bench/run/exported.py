@@ -10,6 +10,7 @@ from bench.data.dataset import Split, spread, subset
 from bench.data.read import read_dataset
 from bench.data.readable import readable_split
 from bench.export.find import find_made_from
+from bench.export.format import Tell
 from bench.export.gate import Agreement
 from bench.export.make import CALIBRATION_IMAGES, Made, make, whole
 from bench.export.measure import compare, write_pixels
@@ -27,21 +28,21 @@ _LIMIT_SECONDS = 1800.0  # For an artifact's answers; whole minutes are slow.
 _EXAMPLES = PACKAGE / "export" / "examples"
 
 
-def export(folder: Path, trained: Trained, name: str) -> tuple[Made, Agreement]:
+def export(folder: Path, trained: Trained, name: str, tell: Tell) -> tuple[Made, Agreement]:
     """Export to one format below the folder, in exports/FORMAT, whose old contents stay where that fails or disagrees.
 
-    Images that cannot be decoded are left out and told.
+    `tell` gets how an environment is made, and which images cannot be decoded and are left out.
     """
     # Its weights are kept in 32 bits, whatever it was trained in.
     cell = msgspec.structs.replace(trained.cell, precision="fp32", execution="eager")
     trained = msgspec.structs.replace(trained, cell=cell)
     chosen = find_made_from(name, source_kind(cell.framework))
-    chosen.prepare(_tell)
+    chosen.prepare(tell)
     trial = open_trained(folder, trained, "cpu")
     dataset = read_dataset(cell.dataset, cell.image_size)
 
     def some(part: str, split: Split, count: int) -> Split:
-        return readable_split(part, subset(split, spread(split, count)), lambda said: _tell(f"left out: {said}"))
+        return readable_split(part, subset(split, spread(split, count)), lambda said: tell(f"left out: {said}"))
 
     compared = some("test", dataset.test, COMPARED_IMAGES)
     with whole(folder / "exports" / name) as place, tempfile.TemporaryDirectory() as beside:
@@ -52,10 +53,6 @@ def export(folder: Path, trained: Trained, name: str) -> tuple[Made, Agreement]:
         found = compare(made, pixels, expected, physical_cores(), dataset.several_labels, limit_seconds=_LIMIT_SECONDS)
         _write_beside(made, trained, trial, place)
     return made, found.agreement
-
-
-def _tell(said: str) -> None:
-    print(said, flush=True)
 
 
 def _write_beside(made: Made, trained: Trained, trial: Trial, folder: Path) -> None:

@@ -35,6 +35,7 @@ def caused() -> Exception:
         (MemoryError("no more"), "out_of_memory", "MemoryError: no more"),
         (torch.OutOfMemoryError("CUDA out of memory. Tried …\nmore"), "out_of_memory", None),
         (ValueError("first\nsecond"), "failed", "ValueError: first"),
+        (PermissionError(13, "Permission denied", "there/it"), "failed", "Permission denied: there/it"),
         (JobError("does not fit:\n  conv1"), "failed", "does not fit: conv1"),
         (caused(), "failed", "KeyError: 'no such operator'; RuntimeError: Failed to convert the model"),
         (ValueError("9" * 400), "failed", f"ValueError: {'9' * 285}..."),
