@@ -19,9 +19,10 @@ MOST_ROWS = 100  # Of a table on a page; longer ones are for a terminal.
 
 
 def heading(records: Sequence[Record]) -> str:
-    """Return what stands above the tables of one run: its name, the machine, the software, how it was measured."""
-    first = records[0]
-    return "\n\n".join([f"### {first.run}", machine(first.environment), _software(first)])
+    """Return what stands above the tables of one run: its name, the machine, the software, and each command that measured it."""
+    environments = [record.environment for record in records]
+    machines, software = dict.fromkeys(map(machine, environments)), dict.fromkeys(map(_software, environments))
+    return "\n\n".join([f"### {records[0].run}", *machines, *software, _commands(records)])
 
 
 def by_run(records: Sequence[Record]) -> list[list[Record]]:
@@ -60,12 +61,19 @@ def machine(environment: Environment) -> str:
     return f"Machine: {cores}, {memory}; GPU: {gpus or 'none'}.{driver} {environment.system}."
 
 
-def _software(record: Record) -> str:
-    environment = record.environment
+def _software(environment: Environment) -> str:
     packages = ", ".join(f"{name} {version}" for name, version in environment.packages.items())
-    commit = (environment.commit or "unknown")[:12] + (" with changes" if environment.dirty else "")
-    command = f"`{environment.command}` at commit {commit}"
-    return f"Software: Python {environment.python}, {packages}. Measured {record.finished[:10]} by {command}."
+    return f"Software: Python {environment.python}, {packages}."
+
+
+def _commands(records: Sequence[Record]) -> str:
+    """Return one sentence that names every command behind the records, with its commit and the day it began to tell."""
+    days: dict[str, str] = {}
+    for record in records:
+        environment = record.environment
+        commit = (environment.commit or "unknown")[:12] + (" with changes" if environment.dirty else "")
+        days.setdefault(f"by `{environment.command}` at commit {commit}", record.finished[:10])
+    return f"Measured {'; '.join(f'{day} {command}' for command, day in days.items())}."
 
 
 def write(readme: Path, records: Sequence[Record]) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from test_compare import elsewhere, run
 
 from bench.records.store import read_file
 from bench.report import readme as page
@@ -66,3 +67,18 @@ def test_a_readme_without_markers_is_told_what_to_put_into_it(run_bench: RunBenc
     done = run_bench("report")
     assert done.returncode == 2
     assert BEGIN in done.stderr
+
+
+def test_every_machine_and_every_command_behind_a_run_stands_above_its_tables():
+    first = run(1.0, 1.1)
+    later = [
+        *elsewhere(run(1.2), command="bench run --resume"),
+        *elsewhere(run(1.3), command="bench run --resume", cpu_extensions=("avx512f",)),
+    ]
+    assert page.heading(first).count("Machine: ") == 1
+    told = page.heading([*first, *later])
+    assert told.count("Machine: ") == 2
+    assert "with avx512f; " in told
+    assert told.count(" by `bench ") == 2
+    assert told.count("by `bench run --resume` at commit ") == 1
+    assert told.count("Software: ") == 1
