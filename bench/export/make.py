@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -25,6 +26,15 @@ CALIBRATION_IMAGES = 256
 _RUNTIME = "import sys; sys.path.insert(0, sys.argv.pop(1)); from bench.export.runtime import main; main(*sys.argv[1:])"
 
 
+class Asked(NamedTuple):
+    """What one artifact is asked: images, a .npy file, so many a request. `logits`: the file that takes every image's."""
+
+    pixels: Path
+    batch_size: int
+    logits: Path | None = None
+    timed: Timed = UNTIMED
+
+
 class Made(msgspec.Struct, frozen=True, kw_only=True):
     """What was made of one model: of a static format an artifact for each batch size, else one for all.
 
@@ -38,37 +48,32 @@ class Made(msgspec.Struct, frozen=True, kw_only=True):
     artifact_bytes: int
     method: str
 
-    def ask(
-        self,
-        pixels: Path,
-        batch_size: int,
-        threads: int,
-        *,
-        logits: Path | None = None,
-        timed: Timed = UNTIMED,
-        limit_seconds: float | None = None,
-    ) -> Answer:
-        """Ask the artifact for a batch size in a fresh process; raise `JobError` with its last words where it does not answer.
+    def ask(self, asked: Sequence[Asked], threads: int, *, limit_seconds: float | None = None) -> tuple[Answer, ...]:
+        """Ask the artifacts for some batch sizes, one after the other, in one fresh process; return an answer each.
 
-        `limit_seconds`: how long that may take, where no job's own limit ends it.
+        Raises `JobError` with its last words where it does not answer. `limit_seconds`: how long all may take, where no job's
+        own limit ends it.
         """
-        question = Question(
-            format=self.format,
-            artifact=str(self.artifacts[batch_size]),
-            pixels=str(pixels),
-            batch_size=batch_size,
-            threads=threads,
-            logits=str(logits) if logits else None,
-            requests=timed.requests,
-            seconds=timed.seconds,
-        )
+        questions = [
+            Question(
+                format=self.format,
+                artifact=str(self.artifacts[one.batch_size]),
+                pixels=str(one.pixels),
+                batch_size=one.batch_size,
+                threads=threads,
+                logits=str(one.logits) if one.logits else None,
+                requests=one.timed.requests,
+                seconds=one.timed.seconds,
+            )
+            for one in asked
+        ]
         # fp32 is fp32 there; and what runs on the CPU must not find a GPU, and take memory of it.
         gpu = {"NVIDIA_TF32_OVERRIDE": "0"} if self.chosen.device == "cuda" else {"CUDA_VISIBLE_DEVICES": ""}
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-            asked, answered = Path(folder, "question.json"), Path(folder, "answer.json")
-            asked.write_bytes(msgspec.json.encode(question))
+            file, answered = Path(folder, "questions.json"), Path(folder, "answers.json")
+            file.write_bytes(msgspec.json.encode(questions))
             with subprocess.Popen(
-                [sys.executable, "-P", "-c", _RUNTIME, str(PACKAGE.parent), str(asked), str(answered)],
+                [sys.executable, "-P", "-c", _RUNTIME, str(PACKAGE.parent), str(file), str(answered)],
                 # What it leaves behind where it is killed goes with the folder.
                 env=os.environ | {"OMP_NUM_THREADS": str(threads), "TMPDIR": folder} | gpu,
                 process_group=0,
@@ -88,7 +93,7 @@ class Made(msgspec.Struct, frozen=True, kw_only=True):
             print(said, file=sys.stderr)
             if process.returncode or not answered.exists():
                 raise JobError(f"{self.format} was not run: {last_words(process.returncode, said)}")
-            return msgspec.json.decode(answered.read_bytes(), type=Answer)
+            return msgspec.json.decode(answered.read_bytes(), type=tuple[Answer, ...])
 
 
 def make(name: str, source: Source, training: Split, trial: Trial, folder: Path, batch_sizes: Sequence[int]) -> Made:

@@ -14,7 +14,7 @@ from bench.errors import JobError, Unavailable, Unsupported
 from bench.export.find import find, find_exporter
 from bench.export.format import UNTIMED, Answer, Floats, Timed
 from bench.export.gate import Agreement, agreement, check
-from bench.export.make import Made, make
+from bench.export.make import Asked, Made, make
 from bench.frameworks import source_kind
 from bench.frameworks.trial import Trial
 from bench.measure.accuracy import leave_weights
@@ -69,8 +69,9 @@ def measure(context: Context) -> Export:
         threads = context.threads if made.chosen.several_threads else 1
         compared = compare(made, pixels, expected, threads, dataset.several_labels, timed=timed)
         together = {size: answer.threads or threads for size, answer in compared.answers.items()}
-        alone = {size: made.ask(pixels, size, 1, timed=timed[size]) for size, count in together.items() if count > 1}
-    timings = [_timing(answer, 1, size) for size, answer in alone.items()]
+        several = [size for size in sizes if together[size] > 1]
+        alone = made.ask([Asked(pixels, size, timed=timed[size]) for size in several], 1) if several else ()
+    timings = [_timing(answer, 1, size) for answer, size in zip(alone, several, strict=True)]
     timings += [_timing(answer, together[size], size) for size, answer in compared.answers.items()]
     (version,) = {answer.version for answer in compared.answers.values()}
     scored = trained and not dataset.several_labels
@@ -122,27 +123,28 @@ def compare(
     """Hold every artifact at every batch size against its source's logits; raise `Disagrees` where one answers unlike it.
 
     The largest batch is asked about all images, which the agreement is of; at the others the gate is asked of `COMPARED_AGAIN`.
-    `timed`: by batch size, the requests that the same process times before. `limit_seconds`: how long each process may take.
+    One process answers them all, of single images first. `timed`: by batch size, the requests that it times before each.
+    `limit_seconds`: how long that process may take.
     """
-    answers: dict[int, Answer] = {}
-
-    def hold(size: int, images: Path, source: Floats) -> tuple[Floats, Agreement]:
-        file, wanted = pixels.with_name(f"logits-{size}.npy"), timed.get(size, UNTIMED)
-        answers[size] = made.ask(images, size, threads, logits=file, timed=wanted, limit_seconds=limit_seconds)
-        logits = np.load(file)
-        agreed = agreement(source, logits, several_labels)
-        check(made.format, made.chosen.precision, agreed)
-        return logits, agreed
-
-    largest, *others = sorted(made.artifacts, reverse=True)
-    logits, agreed = hold(largest, pixels, expected)
+    *others, largest = sorted(made.artifacts)
     shown = np.linspace(0, len(expected) - 1, min(len(expected), COMPARED_AGAIN)).astype(int)
-    for size in others:
-        some = pixels.with_name("some.npy")
-        np.save(some, np.load(pixels, mmap_mode="r")[shown])
-        hold(size, some, expected[shown])
-    frameworks = {name for answer in answers.values() for name in answer.training_frameworks}
-    return Compared(answers, logits, agreed, tuple(sorted(frameworks)))
+    some = pixels.with_name("some.npy")
+    np.save(some, np.load(pixels, mmap_mode="r")[shown])
+    asked = [
+        Asked(images, size, pixels.with_name(f"logits-{size}.npy"), timed.get(size, UNTIMED))
+        for size, images in (*((size, some) for size in others), (largest, pixels))
+    ]
+    answers = made.ask(asked, threads, limit_seconds=limit_seconds)
+    logits = [np.load(one.logits) for one in asked if one.logits]
+    agreements = [
+        agreement(source, found, several_labels)
+        for source, found in zip((*(expected[shown] for _ in others), expected), logits, strict=True)
+    ]
+    for agreed in agreements:
+        check(made.format, made.chosen.precision, agreed)
+    frameworks = {name for answer in answers for name in answer.training_frameworks}
+    by_size = dict(zip((*others, largest), answers, strict=True))
+    return Compared(by_size, logits[-1], agreements[-1], tuple(sorted(frameworks)))
 
 
 def _learn(context: Context) -> bool:

@@ -1,6 +1,6 @@
 """The process that runs an artifact: it imports the format's runtime and nothing of what the model was trained with.
 
-`main QUESTION ANSWER`: two files of JSON.
+`main QUESTIONS ANSWERS`: two files of JSON.
 """
 
 import importlib
@@ -21,19 +21,19 @@ T = TypeVar("T")
 TRAINING_FRAMEWORKS = ("jax", "keras", "tensorflow", "timm", "torch", "torchvision")
 
 
-def main(question_file: str, answer_file: str) -> None:
-    """Answer the question in one file and leave the answer in another, whole or not at all."""
-    question = msgspec.json.decode(Path(question_file).read_bytes(), type=Question)
-    chosen = find(question.format)
+def main(questions_file: str, answers_file: str) -> None:
+    """Answer the questions in one file, all of one format, in order, and leave the answers in another, whole or not at all."""
+    questions = msgspec.json.decode(Path(questions_file).read_bytes(), type=list[Question])
+    chosen = find(questions[0].format)
     for package in chosen.packages:  # Before anything is timed.
         importlib.import_module(package)
     try:
-        answer = chosen.answer(question)
+        answers = [chosen.answer(question) for question in questions]
     except JobError as error:
         sys.exit(str(error))
-    beside = Path(f"{answer_file}.part")
-    beside.write_bytes(msgspec.json.encode(answer))
-    beside.rename(answer_file)
+    beside = Path(f"{answers_file}.part")
+    beside.write_bytes(msgspec.json.encode(answers))
+    beside.rename(answers_file)
 
 
 def python_runtime(load: Callable[[Path, int], Run]) -> Callable[[Question], Answer]:

@@ -327,7 +327,9 @@ def test_saved_weights_answer_as_before(digits: Dataset, tmp_path: Path):
     other.load(tmp_path / "model.safetensors")
     np.testing.assert_array_equal(one.logits(digits.test), other.logits(digits.test))
     (tmp_path / "any").touch()
-    assert (tmp_path / "model.safetensors").stat().st_mode == (tmp_path / "any").stat().st_mode, "others may read it too"
+    assert (tmp_path / "model.safetensors").stat().st_mode == (tmp_path / "any").stat().st_mode, (
+        "others may read it too"
+    )
 
 
 def test_gradients_name_the_layer_that_none_reaches_and_change_nothing(digits: Dataset):

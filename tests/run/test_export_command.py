@@ -25,7 +25,7 @@ from bench.data.read import read_dataset
 from bench.errors import JobError
 from bench.export import tfjs_chromium, tfjs_environment
 from bench.export.find import find
-from bench.export.make import Made
+from bench.export.make import Asked, Made
 from bench.plan.files import PACKAGE
 from bench.run import export_command
 
@@ -231,7 +231,7 @@ def test_half_an_artifact_is_told(trained: Path, tmp_path: Path, model: str, nam
     made = Made(format=name, chosen=chosen, artifacts={1: artifact}, export_seconds=0, artifact_bytes=0, method="")
     np.save(tmp_path / "pixels.npy", np.zeros((1, 3, 32, 32) if model == "torch" else (1, 40, 40, 3), np.float32))
     with pytest.raises(JobError, match=said) as told:
-        made.ask(tmp_path / "pixels.npy", 1, 1)
+        made.ask([Asked(tmp_path / "pixels.npy", 1)], 1)
     assert "\n" not in str(told.value)
 
 
