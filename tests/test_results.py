@@ -14,6 +14,7 @@ from bench.frameworks import FRAMEWORKS as KNOWN
 from bench.frameworks import source_kind
 from bench.measure.energy import Energy
 from bench.plan.cards import framework_model, model_card, model_names
+from bench.plan.files import file_hash
 from bench.plan.matrix import matrix_path, read_matrix
 from bench.records.accuracy import Accuracy, MultiLabelAccuracy
 from bench.records.rates import blocks_energy
@@ -112,6 +113,16 @@ def test_the_models_of_exports_learned_digits_and_every_format_on_a_cpu_was_time
         ("export:onnx-cuda", "export:onnx-tensorrt", "export:tensorrt"), "unsupported"
     )
     assert all("GPU" in record.reason for record in not_timed.values())
+
+
+@pytest.mark.parametrize("file", EXPORTS, ids=_name)
+def test_exports_are_of_the_matrix_that_is_there_and_their_artifacts_see_the_images(file):
+    """What answers the same for every image is off by half of what images change of a logit, or more."""
+    records = read_file(file)
+    assert {record.hashes.matrix for record in records} == {file_hash(matrix_path("exports"))}
+    errors = [record.figures.maximum_centred_error for record in records if isinstance(record.figures, Export)]
+    assert len(errors) >= 29
+    assert max(errors) < 0.25
 
 
 # What a runtime cannot do without: libtorch is PyTorch's, and TensorFlow imports Keras and that JAX, where they are installed.
