@@ -97,14 +97,14 @@ def export(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="what bench train left")],
     formats: Annotated[str, typer.Option(metavar="LIST", help="comma-separated; see bench list formats")],
 ) -> None:
-    """Export a trained model to other formats, each with its labels and an example."""
+    """Export a trained model to other formats, each with its labels and an example. What happens meanwhile goes to stderr."""
     from bench.run.export_command import run
 
     _tell_unfinished(folder)
     failed = 0
     with signals_interrupt():
         try:
-            for exported in run(folder, _named(formats), lambda said: print(said, flush=True)):
+            for exported in run(folder, _named(formats), lambda said: print(said, file=sys.stderr, flush=True)):
                 print(exported.described, flush=True)
                 failed += exported.reason is not None
         except KeyboardInterrupt:
