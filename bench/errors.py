@@ -64,18 +64,18 @@ class Disagrees(JobError):
 
 
 def reason(error: BaseException) -> str:
-    """Return in one line why something failed: what we raise as it stands, what the system refuses in its words with
-    the file; of any other the line that each error begins with.
+    """Return in one line why something failed: what we raise as it stands; of any other the line that each error begins with,
+    and of what the system refuses its words with the file.
 
     The innermost cause stands first, which says what stopped a library: those around it often only say that it did.
     """
     if isinstance(error, JobError):
         said = " ".join(str(error).split())
-    elif isinstance(error, OSError) and error.strerror and error.filename:
-        said = f"{error.strerror}: {error.filename}"
     else:
         first = next(iter(_COLOURS.sub("", str(error)).strip().splitlines()), "")
         said = f"{type(error).__name__}: {first.strip()}"
+        if isinstance(error, OSError) and error.strerror and error.filename:
+            said = f"{error.strerror}: {error.filename}"
         if error.__cause__ is not None:
             said = f"{reason(error.__cause__)}; {said}"
     return said if len(said) <= _LONGEST_REASON else f"{said[: _LONGEST_REASON - 3]}..."

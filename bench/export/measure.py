@@ -129,7 +129,8 @@ def compare(
     *others, largest = sorted(made.artifacts)
     shown = np.linspace(0, len(expected) - 1, min(len(expected), COMPARED_AGAIN)).astype(int)
     some = pixels.with_name("some.npy")
-    np.save(some, np.load(pixels, mmap_mode="r")[shown])
+    if others:
+        np.save(some, np.load(pixels, mmap_mode="r")[shown])
     asked = [
         Asked(images, size, pixels.with_name(f"logits-{size}.npy"), timed.get(size, UNTIMED))
         for size, images in (*((size, some) for size in others), (largest, pixels))

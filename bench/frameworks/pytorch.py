@@ -184,6 +184,7 @@ class TorchTrial:
         self.optimization.average_anew()
 
     def save(self, file: Path) -> None:
+        file.unlink(missing_ok=True)
         file.touch()
         mode = file.stat().st_mode  # As any new file's; safetensors leaves one that nobody else may read.
         save_model(self.optimization.answering, str(file))  # Unlike save_file it takes weights that two layers share.

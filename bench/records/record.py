@@ -126,8 +126,10 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class ArtifactTiming(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One artifact in a process of its own: loaded, asked for the first time, then for requests of `batch_size` images each.
+    """One artifact, loaded, asked for the first time, then for requests of `batch_size` images each.
 
+    A process a number of threads asks single images first and the cell's batch after them, whose load, first inference and peak
+    are therefore of a process that has run before, but for TensorFlow.js's; until 2026-11-27 each had a process of its own.
     Requests came in groups as those of `Inference`. `peak_resident_bytes`: the most that the process had in memory up to then,
     its imports included.
     """

@@ -19,7 +19,7 @@ MOST_ROWS = 100  # Of a table on a page; longer ones are for a terminal.
 
 
 def heading(records: Sequence[Record]) -> str:
-    """Return what stands above the tables of one run: its name, the machine, the software, and each command that measured it."""
+    """Return what stands above the tables of one run: its name, each machine, all software, each command."""
     environments = [record.environment for record in records]
     machines, software = dict.fromkeys(map(machine, environments)), dict.fromkeys(map(_software, environments))
     return "\n\n".join([f"### {records[0].run}", *machines, *software, _commands(records)])
@@ -67,7 +67,7 @@ def _software(environment: Environment) -> str:
 
 
 def _commands(records: Sequence[Record]) -> str:
-    """Return one sentence that names every command behind the records, with its commit and the day it began to tell."""
+    """Return one sentence that names every command behind the records, with its commit and the day of its first record here."""
     days: dict[str, str] = {}
     for record in records:
         environment = record.environment
