@@ -103,7 +103,7 @@ def test_doctor_says_what_this_machine_is_and_has(run_bench: RunBench):
     assert done.returncode == 0
     for word in ("Machine", "NVIDIA GPU", "torchvision", "cores"):
         assert word in done.stdout
-    assert re.search(r"^\| Format tfjs-chromium +\| (yes|no) ", done.stdout, re.MULTILINE)
+    assert re.search(r"^\| What runs tfjs-chromium +\| (yes|no) ", done.stdout, re.MULTILINE)
     here = dict(re.findall(r"^\| (NVIDIA GPU|GPU telemetry through NVML) \| (yes|no) \|", done.stdout, re.MULTILINE))
     assert len(here) == 2
     assert len(set(here.values())) == 1, "there is no telemetry of a GPU that is not there"

@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
 
@@ -26,15 +25,6 @@ CALIBRATION_IMAGES = 256
 _RUNTIME = "import sys; sys.path.insert(0, sys.argv.pop(1)); from bench.export.runtime import main; main(*sys.argv[1:])"
 
 
-class Asked(NamedTuple):
-    """What one artifact is asked: images, a .npy file, so many a request. `logits`: the file that takes every image's."""
-
-    pixels: Path
-    batch_size: int
-    logits: Path | None = None
-    timed: Timed = UNTIMED
-
-
 class Made(msgspec.Struct, frozen=True, kw_only=True):
     """What was made of one model: of a static format an artifact for each batch size, else one for all.
 
@@ -48,34 +38,37 @@ class Made(msgspec.Struct, frozen=True, kw_only=True):
     artifact_bytes: int
     method: str
 
-    def ask(self, asked: Sequence[Asked], threads: int, *, limit_seconds: float | None = None) -> tuple[Answer, ...]:
-        """Ask the artifacts for some batch sizes, one after the other, in one fresh process; return an answer each.
+    def question(
+        self, pixels: Path, batch_size: int, threads: int, *, logits: Path | None = None, timed: Timed = UNTIMED
+    ) -> Question:
+        """Return the question to the artifact that takes such batches; `pixels` and `logits` are files, as its fields say."""
+        return Question(
+            format=self.format,
+            artifact=str(self.artifacts[batch_size]),
+            pixels=str(pixels),
+            batch_size=batch_size,
+            threads=threads,
+            logits=str(logits) if logits else None,
+            requests=timed.requests,
+            seconds=timed.seconds,
+        )
+
+    def ask(self, *questions: Question, limit_seconds: float | None = None) -> tuple[Answer, ...]:
+        """Ask questions for the same number of threads, one after the other in one fresh process; return an answer to each.
 
         Raises `JobError` with its last words where it does not answer. `limit_seconds`: how long all may take, where no job's
         own limit ends it.
         """
-        questions = [
-            Question(
-                format=self.format,
-                artifact=str(self.artifacts[one.batch_size]),
-                pixels=str(one.pixels),
-                batch_size=one.batch_size,
-                threads=threads,
-                logits=str(one.logits) if one.logits else None,
-                requests=one.timed.requests,
-                seconds=one.timed.seconds,
-            )
-            for one in asked
-        ]
+        threads = str(questions[0].threads)
         # fp32 is fp32 there; and what runs on the CPU must not find a GPU, and take memory of it.
         gpu = {"NVIDIA_TF32_OVERRIDE": "0"} if self.chosen.device == "cuda" else {"CUDA_VISIBLE_DEVICES": ""}
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-            file, answered = Path(folder, "questions.json"), Path(folder, "answers.json")
-            file.write_bytes(msgspec.json.encode(questions))
+            asked, answered = Path(folder, "questions.json"), Path(folder, "answers.json")
+            asked.write_bytes(msgspec.json.encode(questions))
             with subprocess.Popen(
-                [sys.executable, "-P", "-c", _RUNTIME, str(PACKAGE.parent), str(file), str(answered)],
+                [sys.executable, "-P", "-c", _RUNTIME, str(PACKAGE.parent), str(asked), str(answered)],
                 # What it leaves behind where it is killed goes with the folder.
-                env=os.environ | {"OMP_NUM_THREADS": str(threads), "TMPDIR": folder} | gpu,
+                env=os.environ | {"OMP_NUM_THREADS": threads, "TMPDIR": folder} | gpu,
                 process_group=0,
                 stdin=subprocess.DEVNULL,
                 stdout=sys.stderr,

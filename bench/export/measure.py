@@ -14,7 +14,7 @@ from bench.errors import JobError, Unavailable, Unsupported
 from bench.export.find import find, find_exporter
 from bench.export.format import UNTIMED, Answer, Floats, Timed
 from bench.export.gate import Agreement, agreement, check
-from bench.export.make import Asked, Made, make
+from bench.export.make import Made, make
 from bench.frameworks import source_kind
 from bench.frameworks.trial import Trial
 from bench.measure.accuracy import leave_weights
@@ -68,11 +68,10 @@ def measure(context: Context) -> Export:
         timed = {size: _timed(context.job.protocol, size) for size in sizes}
         threads = context.threads if made.chosen.several_threads else 1
         compared = compare(made, pixels, expected, threads, dataset.several_labels, timed=timed)
-        together = {size: answer.threads or threads for size, answer in compared.answers.items()}
-        several = [size for size in sizes if together[size] > 1]
-        alone = made.ask([Asked(pixels, size, timed=timed[size]) for size in several], 1) if several else ()
-    timings = [_timing(answer, 1, size) for answer, size in zip(alone, several, strict=True)]
-    timings += [_timing(answer, together[size], size) for size, answer in compared.answers.items()]
+        timings = [_timing(answer, answer.threads or threads, size) for size, answer in compared.answers.items()]
+        if timings[0].threads > 1:
+            alone = made.ask(*(made.question(pixels, size, 1, timed=timed[size]) for size in sizes))
+            timings = [*map(_timing, alone, (1, 1), sizes), *timings]
     (version,) = {answer.version for answer in compared.answers.values()}
     scored = trained and not dataset.several_labels
     return Export(
@@ -127,25 +126,24 @@ def compare(
     `limit_seconds`: how long that process may take.
     """
     *others, largest = sorted(made.artifacts)
-    shown = np.linspace(0, len(expected) - 1, min(len(expected), COMPARED_AGAIN)).astype(int)
-    some = pixels.with_name("some.npy")
+    held = {largest: (pixels, expected)}
     if others:
+        shown = np.linspace(0, len(expected) - 1, min(len(expected), COMPARED_AGAIN)).astype(int)
+        some = pixels.with_name("some.npy")
         np.save(some, np.load(pixels, mmap_mode="r")[shown])
-    asked = [
-        Asked(images, size, pixels.with_name(f"logits-{size}.npy"), timed.get(size, UNTIMED))
-        for size, images in (*((size, some) for size in others), (largest, pixels))
+        held = dict.fromkeys(others, (some, expected[shown])) | held
+    files = {size: pixels.with_name(f"logits-{size}.npy") for size in held}
+    questions = [
+        made.question(images, size, threads, logits=files[size], timed=timed.get(size, UNTIMED))
+        for size, (images, _) in held.items()
     ]
-    answers = made.ask(asked, threads, limit_seconds=limit_seconds)
-    logits = [np.load(one.logits) for one in asked if one.logits]
-    agreements = [
-        agreement(source, found, several_labels)
-        for source, found in zip((*(expected[shown] for _ in others), expected), logits, strict=True)
-    ]
-    for agreed in agreements:
+    answers = dict(zip(held, made.ask(*questions, limit_seconds=limit_seconds), strict=True))
+    for size, (_, source) in held.items():  # The last, which is kept, is the largest's.
+        logits = np.load(files[size])
+        agreed = agreement(source, logits, several_labels)
         check(made.format, made.chosen.precision, agreed)
-    frameworks = {name for answer in answers for name in answer.training_frameworks}
-    by_size = dict(zip((*others, largest), answers, strict=True))
-    return Compared(by_size, logits[-1], agreements[-1], tuple(sorted(frameworks)))
+    frameworks = {name for answer in answers.values() for name in answer.training_frameworks}
+    return Compared(answers, logits, agreed, tuple(sorted(frameworks)))
 
 
 def _learn(context: Context) -> bool:

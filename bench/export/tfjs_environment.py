@@ -46,9 +46,10 @@ def modules() -> Path:
 
 
 def needs() -> None:
-    """Raise `Unavailable` where the environment has not been made, or Node.js is missing."""
+    """Raise `Unavailable` where the environment has not been made, or what makes and runs it is missing."""
     _find("node")
     if not _is_whole():
+        _find("npm")
         raise Unavailable(f"TensorFlow.js's environment is not there: {place()}; bench run and bench export make it")
 
 

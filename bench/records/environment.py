@@ -64,9 +64,9 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     """Everything outside the cell that a figure may depend on. It holds no host name and no path of ours.
 
     `gpus`: those that CUDA_VISIBLE_DEVICES leaves, in its order, which is that of `cuda`, `cuda:1` and so on. `code`: the
-    first 12 digits of the SHA-256 of this package's own source, installed or in a checkout. `cpu_extensions`: the vector and
-    matrix instructions by which kernels are chosen, as the operating system names them; nothing where it names none. Two
-    processors that a hypervisor calls the same may differ in them, and in every figure.
+    first 12 digits of the SHA-256 of this package's own source, installed or in a checkout. `cpu_extensions`: AVX, FMA and
+    AMX, or Arm's Advanced SIMD, SVE and SME, by which kernels are chosen, as Linux names them; nothing where it names none.
+    Two processors that a hypervisor calls the same may differ in them, and in every figure.
     """
 
     system: str
@@ -238,7 +238,10 @@ def cpu_name(cpuinfo: Mapping[str, str]) -> str:
     name = cpuinfo.get("model name") or platform.processor() or platform.machine()
     numbers = [
         f"{said} {cpuinfo[field]}"
-        for field, said in (("cpu family", "family"), ("model", "model"), ("CPU part", "part"))
+        for field, said in (
+            *(("cpu family", "family"), ("model", "model")),
+            *(("CPU implementer", "implementer"), ("CPU part", "part")),
+        )
         if field in cpuinfo
     ]
     return f"{name} ({', '.join(numbers)})" if numbers else name

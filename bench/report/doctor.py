@@ -49,8 +49,8 @@ def findings() -> tuple[Table, ...]:
 
 
 def _runs(name: str) -> tuple[str, str, str]:
-    """Return whether a format has the programs and the environment that no package brings."""
-    ability = f"Format {name}"
+    """Return whether what no package brings and a format's artifacts run in is here: programs, an environment."""
+    ability = f"What runs {name}"
     try:
         find(name).needs()
     except Unavailable as missing:

@@ -19,10 +19,12 @@ MOST_ROWS = 100  # Of a table on a page; longer ones are for a terminal.
 
 
 def heading(records: Sequence[Record]) -> str:
-    """Return what stands above the tables of one run: its name, each machine, all software, each command."""
-    environments = [record.environment for record in records]
-    machines, software = dict.fromkeys(map(machine, environments)), dict.fromkeys(map(_software, environments))
-    return "\n\n".join([f"### {records[0].run}", *machines, *software, _commands(records)])
+    """Return what stands above the tables of one run: its name; each machine with its software and what measured there."""
+    places: dict[tuple[str, str], list[Record]] = defaultdict(list)
+    for record in records:
+        places[machine(record.environment), _software(record.environment)].append(record)
+    said = [text for (where, software), own in places.items() for text in (where, f"{software} {_commands(own)}")]
+    return "\n\n".join([f"### {records[0].run}", *said])
 
 
 def by_run(records: Sequence[Record]) -> list[list[Record]]:
@@ -67,13 +69,13 @@ def _software(environment: Environment) -> str:
 
 
 def _commands(records: Sequence[Record]) -> str:
-    """Return one sentence that names every command behind the records, with its commit and the day of its first record here."""
-    days: dict[str, str] = {}
+    """Return one sentence that names every command behind some records, with its commit and the first day."""
+    days: dict[str, list[str]] = defaultdict(list)
     for record in records:
         environment = record.environment
         commit = (environment.commit or "unknown")[:12] + (" with changes" if environment.dirty else "")
-        days.setdefault(f"by `{environment.command}` at commit {commit}", record.finished[:10])
-    return f"Measured {'; '.join(f'{day} {command}' for command, day in days.items())}."
+        days[f"by `{environment.command}` at commit {commit}"].append(record.finished[:10])
+    return f"Measured {'; '.join(f'{min(own)} {command}' for command, own in days.items())}."
 
 
 def write(readme: Path, records: Sequence[Record]) -> bool:

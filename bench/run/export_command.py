@@ -119,6 +119,7 @@ def main(folder: str, name: str, outcome: str) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     told = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # A converter may take it along.
     try:
         trained = read_json(Path(folder, MODEL), Trained)
         use(trained.cell.framework)

@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,8 +19,8 @@ from bench.data.read import read_dataset
 from bench.errors import Disagrees, JobError, Unavailable, reason
 from bench.export import FORMATS, gate, make, measure
 from bench.export.find import find, find_exporter
-from bench.export.format import Question, Timed, Wanted
-from bench.export.make import Asked, Made
+from bench.export.format import Question, Wanted
+from bench.export.make import Made
 from bench.export.onnx import loader
 from bench.frameworks import FRAMEWORKS, builder, source_kind
 from bench.frameworks.pytorch import TorchTrial
@@ -156,8 +156,8 @@ def test_exports_of_a_cell_without_an_accuracy_share_what_the_first_has_learned(
 def test_an_artifact_that_answers_differently_fails(
     make_job: MakeJob, execute_here: Execute, monkeypatch: pytest.MonkeyPatch
 ):
-    def wrong(self: Made, asked: Sequence[Asked], *arguments: Any, **more: Any) -> Any:
-        answers = real(self, asked, *arguments, **more)
+    def wrong(self: Made, *asked: Question, **more: Any) -> Any:
+        answers = real(self, *asked, **more)
         for logits in (one.logits for one in asked if one.logits):
             np.save(logits, np.load(logits) * np.float32(1.01))
         return answers
@@ -284,14 +284,14 @@ def test_a_broken_artifact_is_told_in_a_line(name: str, said: str, tmp_path: Pat
     pixels = tmp_path / "pixels.npy"
     np.save(pixels, np.zeros((1, 3, 32, 32), np.float32))
     with pytest.raises(JobError, match=f"^{name} was not run: .*{said}") as told:
-        made.ask([Asked(pixels, 1)], 1)
+        made.ask(made.question(pixels, 1, 1))
     assert "\n" not in str(told.value)
 
 
 def test_an_artifact_that_does_not_answer_in_time_is_told(tmp_path: Path):
     made = artifact("onnx", tmp_path)
     with pytest.raises(JobError, match=r"^onnx was not run: no answer within 0\.01 s$"):
-        made.ask([Asked(tmp_path / "pixels.npy", 1)], 1, limit_seconds=0.01)
+        made.ask(made.question(tmp_path / "pixels.npy", 1, 1), limit_seconds=0.01)
 
 
 def test_an_engine_that_tensorrt_cannot_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -329,7 +329,7 @@ def test_a_model_of_an_opset_that_the_runtime_has_not_is_told(tmp_path: Path):
     small_onnx(made.artifacts[1], opset=999)
     np.save(tmp_path / "pixels.npy", np.zeros((1, 3, 2, 2), np.float32))
     with pytest.raises(JobError, match="opset"):
-        made.ask([Asked(tmp_path / "pixels.npy", 1)], 1)
+        made.ask(made.question(tmp_path / "pixels.npy", 1, 1))
 
 
 # Eight bits times eight, 64 of them added up: each product is more than half of what 16 bits hold.
@@ -349,13 +349,19 @@ small (float[n, 64] pixels) => (float[n, 1] logits)
 }}"""
 
 
-def test_eight_bits_do_not_overflow_on_a_processor_without_vnni(tmp_path: Path):
+def test_eight_bits_do_not_overflow_on_a_processor_without_vnni(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """With VNNI they never do; without, ONNX Runtime adds two products up in 16 bits where it is not told otherwise."""
     import onnx
+    import onnxruntime
 
     file = tmp_path / "model.onnx"
     onnx.save(onnx.parser.parse_model(LARGEST_PRODUCTS), file)
+    opened = Mock(wraps=onnxruntime.InferenceSession)
+    monkeypatch.setattr(onnxruntime, "InferenceSession", opened)
     run = loader("CPUExecutionProvider")(file, 1)
+    assert opened.call_args.args[1].get_session_config_entry("session.x64quantprecision") == "1", (
+        "where VNNI hides it too"
+    )
     np.testing.assert_allclose(run(np.full((2, 64), 255, np.float32)), 64 * 127 * 255)
 
 
@@ -371,7 +377,7 @@ def test_an_input_of_another_shape_or_type_is_told(pixels: np.ndarray, said: str
     small_onnx(made.artifacts[1], opset=17)
     np.save(tmp_path / "pixels.npy", pixels)
     with pytest.raises(JobError, match=said):
-        made.ask([Asked(tmp_path / "pixels.npy", 1)], 1)
+        made.ask(made.question(tmp_path / "pixels.npy", 1, 1))
 
 
 def test_every_image_is_answered_once_whatever_the_batch(tmp_path: Path):
@@ -380,7 +386,7 @@ def test_every_image_is_answered_once_whatever_the_batch(tmp_path: Path):
     made.artifacts[4] = made.artifacts[1]
     values = np.arange(7 * 12, dtype=np.float32).reshape(7, 3, 2, 2)
     np.save(tmp_path / "pixels.npy", values)
-    made.ask([Asked(tmp_path / "pixels.npy", 4, tmp_path / "logits.npy")], 1)
+    made.ask(made.question(tmp_path / "pixels.npy", 4, 1, logits=tmp_path / "logits.npy"))
     assert np.array_equal(np.load(tmp_path / "logits.npy"), values.reshape(7, 12))
 
 
@@ -419,8 +425,8 @@ def test_every_artifact_of_a_static_format_passes_the_gate(tmp_path: Path):
 def test_an_artifact_for_any_batch_passes_the_gate_at_every_size_that_is_timed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    def ask(self: Made, asked: Sequence[Asked], *arguments: Any, **more: Any) -> Any:
-        answers = real(self, asked, *arguments, **more)
+    def ask(self: Made, *asked: Question, **more: Any) -> Any:
+        answers = real(self, *asked, **more)
         np.save(asked[0].logits, -np.load(asked[0].logits))
         return answers
 
@@ -439,29 +445,29 @@ def test_an_artifact_for_any_batch_passes_the_gate_at_every_size_that_is_timed(
 def test_a_batch_is_timed_for_a_third_of_a_latency(
     monkeypatch: pytest.MonkeyPatch, make_job: MakeJob, execute_here: Execute
 ):
-    def ask(self: Made, questions: Sequence[Asked], threads: int, **more: Any) -> Any:
-        asked.append([(question.batch_size, question.timed) for question in questions])
-        return real(self, questions, threads, **more)
+    def ask(self: Made, *questions: Question, **more: Any) -> Any:
+        asked.append(questions)
+        return real(self, *questions, **more)
 
-    asked: list[list[tuple[int, Timed]]] = []
+    asked: list[tuple[Question, ...]] = []
     real = Made.ask
     monkeypatch.setattr(Made, "ask", ask)
     job = make_job("export:torchscript", framework="timm", architecture="resnet18", batch_size=4, compared_images=4)
     exported(execute_here(job))
     protocol = job.protocol
-    assert len(asked) == 2, "a process for two threads, and one for one"
+    assert [{question.threads for question in of_one_process} for of_one_process in asked] == [{2}, {1}]
     for of_one_process in asked:
-        assert [(size, timed.requests) for size, timed in of_one_process] == [
+        assert [(question.batch_size, question.requests) for question in of_one_process] == [
             (size, protocol.latency_requests) for size in (1, 4)
         ]
-        assert [round(protocol.latency_seconds / timed.seconds, 3) for _, timed in of_one_process] == [1, 3]
+        assert [round(protocol.latency_seconds / question.seconds, 3) for question in of_one_process] == [1, 3]
 
 
 def test_the_agreement_is_of_every_image_and_the_gate_of_all_sizes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """One image in 64 that a single image's artifact decides otherwise is within what int8 is allowed, and no figure of it."""
 
-    def ask(self: Made, asked: Sequence[Asked], *arguments: Any, **more: Any) -> Any:
-        answers = real(self, asked, *arguments, **more)
+    def ask(self: Made, *asked: Question, **more: Any) -> Any:
+        answers = real(self, *asked, **more)
         found = np.load(asked[0].logits)
         found[0] = found[0, ::-1]
         np.save(asked[0].logits, found)

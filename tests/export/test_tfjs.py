@@ -22,7 +22,7 @@ from bench.errors import JobError, Unavailable
 from bench.export import tfjs, tfjs_chromium, tfjs_environment
 from bench.export.find import find
 from bench.export.format import Timed
-from bench.export.make import Asked, Made
+from bench.export.make import Made
 from bench.plan.cell import Job
 from bench.records.record import Export
 from bench.run.launcher import Launcher
@@ -90,7 +90,8 @@ def test_every_image_is_answered_once_whatever_the_batch(environment: None, tmp_
     skip_without_browser(name)
     values = np.arange(7 * 12, dtype=np.float32).reshape(7, 2, 2, 3)
     np.save(tmp_path / "pixels.npy", values)
-    negative(name, tmp_path).ask([Asked(tmp_path / "pixels.npy", 4, tmp_path / "logits.npy")], 1)
+    made = negative(name, tmp_path)
+    made.ask(made.question(tmp_path / "pixels.npy", 4, 1, logits=tmp_path / "logits.npy"))
     assert np.array_equal(np.load(tmp_path / "logits.npy"), -values.reshape(7, 12))
 
 
@@ -99,7 +100,8 @@ def test_images_that_nobody_asks_about_take_no_memory(environment: None, tmp_pat
     """Node.js cannot even read a file of 2 GiB at once; this one takes no room on the disk."""
     skip_without_browser(name)
     np.lib.format.open_memmap(tmp_path / "pixels.npy", "w+", np.float32, (15_000, 112, 112, 3))
-    (answer,) = negative(name, tmp_path).ask([Asked(tmp_path / "pixels.npy", 1, timed=Timed(3, 10.0))], 1)
+    made = negative(name, tmp_path)
+    (answer,) = made.ask(made.question(tmp_path / "pixels.npy", 1, 1, timed=Timed(3, 10.0)))
     assert len(answer.latency_seconds) == 3
     assert answer.peak_resident_bytes is not None
     assert answer.peak_resident_bytes < 1 << 30
@@ -171,8 +173,9 @@ def as_chromium(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[st
 
 def test_a_browser_that_ends_at_once_is_told_without_its_chatter(as_chromium: Callable[[str], None], tmp_path: Path):
     as_chromium("echo no bus >&2; exit 3")
+    made = negative("tfjs-chromium", tmp_path)
     with pytest.raises(JobError, match=r"^tfjs-chromium was not run: Chromium ended with status 3$"):
-        negative("tfjs-chromium", tmp_path).ask([Asked(tmp_path / "pixels.npy", 1)], 1)
+        made.ask(made.question(tmp_path / "pixels.npy", 1, 1))
 
 
 @pytest.mark.skipif(shutil.which("npm") is None, reason="no npm on the path")
@@ -200,12 +203,12 @@ import sys
 from pathlib import Path
 from bench.commands.interruption import signals_interrupt
 from bench.export.find import find
-from bench.export.make import Asked, Made
+from bench.export.make import Made
 folder = Path(sys.argv[1])
 about = {"export_seconds": 0, "artifact_bytes": 0, "method": ""}
 made = Made(format="tfjs-chromium", chosen=find("tfjs-chromium"), artifacts={1: folder}, **about)
 with signals_interrupt():
-    made.ask([Asked(folder / "pixels.npy", 1)], 1)
+    made.ask(made.question(folder / "pixels.npy", 1, 1))
 """
 
 

@@ -45,8 +45,8 @@ def test_two_processors_that_a_hypervisor_calls_the_same_are_told_apart():
 
 
 def test_an_arm_processor_has_a_part_and_its_extensions():
-    arm = {"processor": "0", "CPU part": "0xd4f", "Features": "fp asimd sve i8mm bf16 crc32"}
-    assert cpu_name(arm).endswith(" (part 0xd4f)")
+    arm = {"processor": "0", "CPU implementer": "0x41", "CPU part": "0xd4f", "Features": "fp asimd sve i8mm bf16 crc32"}
+    assert cpu_name(arm).endswith(" (implementer 0x41, part 0xd4f)")
     assert cpu_extensions(arm) == ("asimd", "bf16", "i8mm", "sve")
 
 

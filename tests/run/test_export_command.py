@@ -25,7 +25,7 @@ from bench.data.read import read_dataset
 from bench.errors import JobError
 from bench.export import tfjs_chromium, tfjs_environment
 from bench.export.find import find
-from bench.export.make import Asked, Made
+from bench.export.make import Made
 from bench.plan.files import PACKAGE
 from bench.run import export_command
 
@@ -231,7 +231,7 @@ def test_half_an_artifact_is_told(trained: Path, tmp_path: Path, model: str, nam
     made = Made(format=name, chosen=chosen, artifacts={1: artifact}, export_seconds=0, artifact_bytes=0, method="")
     np.save(tmp_path / "pixels.npy", np.zeros((1, 3, 32, 32) if model == "torch" else (1, 40, 40, 3), np.float32))
     with pytest.raises(JobError, match=said) as told:
-        made.ask([Asked(tmp_path / "pixels.npy", 1)], 1)
+        made.ask(made.question(tmp_path / "pixels.npy", 1, 1))
     assert "\n" not in str(told.value)
 
 
@@ -323,6 +323,32 @@ def test_a_converter_that_ends_its_process_costs_nothing_else(
         "onnx: its process was killed by SIGSEGV",
         "openvino: its process was killed by SIGSEGV",
     ]
+
+
+# An exporter that prints in Python and below it, and takes its process with it.
+CHATTY = """
+import os, signal, sys
+sys.path.insert(0, sys.argv.pop(1))
+from bench.run import export_command, exported
+def export(folder, trained, name, tell):
+    print("in Python")
+    os.write(1, b"below it\\n")
+    tell("told")
+    os.kill(os.getpid(), signal.SIGKILL)
+exported.export = export
+export_command.main(*sys.argv[1:])
+"""
+
+
+def test_what_a_converter_prints_is_shown_where_it_fails_and_is_not_told(
+    trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr(export_command, "_PROCESS", CHATTY)
+    told: list[str] = []
+    (found,) = export_command.run(trained / "torch", ["onnx"], told.append)
+    assert found.described == "onnx: its process was killed by SIGKILL"
+    assert told[1:] == ["told"]
+    assert capsys.readouterr().err == "in Python\nbelow it\n"
 
 
 def test_an_interrupted_export_leaves_nothing_half_written(trained: Path, tmp_path: Path):
